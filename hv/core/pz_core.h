@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pz_core.h: the host's book-keeping of one pool, free of QEMU and of GLib.
+ *
+ * Concepts
+ *
+ *   A pool has nr_blocks blocks. Of each block the core knows two things: which
+ *   class the *wanted* layout gives it to, and which class it is plugged for
+ *   (the *actual* layout). A block is free when neither names it.
+ *   The class table holds each class's size, guarantee and limit in blocks;
+ *   class 0, "memmap", holds the guest's memory map and lies at the region's end.
+ *
+ *   The planner keeps these rules, and pz_pool_check() asserts them:
+ *     - a block is wanted by at most one class and plugged for at most one class;
+ *     - a block that is plugged for class A is never wanted by class B: it is
+ *       promised again only after the guest has given it back;
+ *     - memmap + the sizes of all classes <= requested;
+ *     - the blocks published for a class are at most its size; they are fewer
+ *       only while the missing ones are still plugged for somebody else.
+ *
+ *   The request half (pz_pool_handle_request) is what a guest can reach: it
+ *   reads a private copy of the request, checks all of it, then acts.
+ *
+ * Units: blocks unless a name ends in _bytes. Errors: negative errno; a struct
+ * pz_error then holds one sentence for a person that names the value. Nothing
+ * here logs, and nothing is locked: the caller serialises.
+ */
+#ifndef PZ_CORE_H
+#define PZ_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PZ_NAME_MAX	31	/* without NUL; same as VIRTIO_PZONE_NAME_MAX */
+#define PZ_COOKIE_MAX	64	/* opaque text of the controller, without NUL */
+#define PZ_MAX_CLASSES	1024	/* in one pool, memmap included */
+
+struct pz_pool;
+
+struct pz_error {
+	char msg[256];
+};
+
+struct pz_extent {
+	uint32_t class_id;
+	uint32_t first;
+	uint32_t nr;
+};
+
+/* What the guest last said of a class; zeroes until it said something. */
+struct pz_report {
+	bool valid;
+	uint32_t state;			/* VIRTIO_PZONE_STATE_* */
+	uint32_t nr_cgroups;
+	uint32_t stuck_blocks;
+	uint32_t reclaim_done_seq;
+	uint64_t reclaimed_bytes;
+	uint64_t free_bytes, anon_bytes, file_bytes, pinned_bytes;
+	uint64_t refault_pages, pressure_us;
+	uint64_t oom_events, oom_kills;
+};
+
+struct pz_class_info {
+	uint32_t id;
+	char name[PZ_NAME_MAX + 1];
+	char cookie[PZ_COOKIE_MAX + 1];
+	bool dying;
+	uint32_t size;			/* wanted by the host; 0 when dying */
+	uint32_t guarantee, limit;
+	uint32_t published;		/* blocks in the wanted layout now */
+	uint32_t plugged;		/* blocks in the actual layout now */
+	uint32_t extents;		/* of the wanted layout */
+	uint32_t reclaim_seq;
+	uint64_t reclaim_bytes;
+	struct pz_report report;
+};
+
+struct pz_pool_info {
+	uint32_t nr_blocks;
+	uint64_t block_bytes;
+	uint32_t requested;
+	uint32_t memmap;		/* blocks of class 0 */
+	uint32_t allocated;		/* memmap + sizes of all classes */
+	uint32_t plugged;		/* of all classes */
+	uint32_t nr_classes;		/* without memmap, dying ones included */
+	uint32_t generation;		/* of the wanted layout */
+	uint32_t guest_generation;	/* that the guest last finished */
+	uint32_t largest_free;		/* longest run of free blocks */
+};
+
+/* What the core asks of the device around it. Called only from inside
+ * pz_pool_handle_request() (plug, unplug, busy, event, reported) and from any
+ * call that changes the wanted layout (layout_changed). */
+struct pz_ops {
+	/* Make blocks usable by the guest. 0; -ENOMEM no host memory; -EBUSY try again. */
+	int (*plug)(void *opaque, uint32_t first, uint32_t nr);
+	/* Give blocks back to the host. 0; -EBUSY try again. */
+	int (*unplug)(void *opaque, uint32_t first, uint32_t nr);
+	/* True while memory must not change (migration). */
+	bool (*busy)(void *opaque);
+	/* The generation moved: tell the guest. */
+	void (*layout_changed)(void *opaque);
+	/* A class's plugged size, report or existence changed (class_id 0: pool). */
+	void (*reported)(void *opaque, uint32_t class_id);
+	/* The guest says that a class is short of memory. */
+	void (*event)(void *opaque, uint32_t class_id, uint32_t kind, uint32_t wanted);
+};
+
+/* --- life --- */
+
+/*
+ * A pool of nr_blocks blocks of block_bytes (a power of two >= 1 MiB) whose last
+ * memmap blocks (pz_memmap_blocks()) are class 0's. requested >= memmap or 0.
+ * With requested < memmap the pool takes no classes until it is raised.
+ */
+int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
+		const struct pz_ops *ops, void *opaque,
+		struct pz_pool **ret_pool, struct pz_error *err);
+struct pz_pool *pz_pool_free(struct pz_pool *pool);	/* takes NULL; returns NULL */
+
+/* Blocks that the memory map of a region takes: 64 bytes per 4 KiB page. */
+uint32_t pz_memmap_blocks(uint32_t nr_blocks, uint64_t block_bytes);
+
+/* --- the host's wishes --- */
+
+/* -EINVAL name or bounds; -EEXIST; -ENOSPC more than requested or limit; -E2BIG too many classes */
+int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
+		    uint32_t guarantee, uint32_t limit, const char *cookie,
+		    uint32_t *ret_id, struct pz_error *err);
+/* -ENOENT; -ERANGE outside guarantee..limit; -ENOSPC; -EBUSY dying */
+int pz_class_resize(struct pz_pool *pool, const char *name, uint32_t size, struct pz_error *err);
+/* Change the bounds and cookie (NULL keeps it); guarantee <= size <= limit must hold. */
+int pz_class_set(struct pz_pool *pool, const char *name, uint32_t guarantee,
+		 uint32_t limit, const char *cookie, struct pz_error *err);
+/* Size 0 and dying; forgotten when nothing of it is plugged. -ENOENT */
+int pz_class_destroy(struct pz_pool *pool, const char *name, struct pz_error *err);
+/* Order a directed reclaim of `bytes`. */
+int pz_class_reclaim(struct pz_pool *pool, const char *name, uint64_t bytes, struct pz_error *err);
+/* -ENOSPC when below what is laid out: err names both values. */
+int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_error *err);
+
+/* --- looking --- */
+
+void pz_pool_info(const struct pz_pool *pool, struct pz_pool_info *ret);
+/* Class by index 0..nr_classes-1 in order of creation. -ENOENT past the end. */
+int pz_class_get(const struct pz_pool *pool, uint32_t index, struct pz_class_info *ret);
+int pz_class_find(const struct pz_pool *pool, const char *name, struct pz_class_info *ret);
+int pz_class_by_id(const struct pz_pool *pool, uint32_t id, struct pz_class_info *ret);
+/* Copy at most max extents, from index `from`, sorted by first block; returns how many there are in all. */
+uint32_t pz_pool_wanted(const struct pz_pool *pool, uint32_t from, struct pz_extent *ret, uint32_t max);
+uint32_t pz_pool_actual(const struct pz_pool *pool, uint32_t from, struct pz_extent *ret, uint32_t max);
+bool pz_name_valid(const char *name);	/* [a-z0-9][a-z0-9_.-]{0,30}, not reserved */
+
+/* --- the guest's requests --- */
+
+/*
+ * Decode, check and carry out one request of queue 1 from a private copy.
+ * Writes the reply and returns its length; resp_len must hold at least
+ * struct virtio_pzone_resp, else -EINVAL and nothing is done (the caller breaks
+ * the ring). A wrong request is answered with ERROR, not with an errno.
+ */
+ssize_t pz_pool_handle_request(struct pz_pool *pool, const void *req, size_t req_len,
+			       void *resp, size_t resp_len);
+
+/* Everything was unplugged behind the core's back (system reset, UNPLUG_ALL). */
+void pz_pool_all_unplugged(struct pz_pool *pool);
+
+/* --- migration --- */
+
+/*
+ * The whole state as an array of bytes in a fixed, versioned, little-endian
+ * format; malloc'ed. Loading checks all rules and refuses, naming the block or
+ * class; the pool is untouched then. The pool must have the same nr_blocks and
+ * block size. The actual layout travels with it.
+ */
+int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len);
+int pz_pool_load(struct pz_pool *pool, const uint8_t *buf, size_t len, struct pz_error *err);
+
+/* Abort if a rule of this file's top is broken. O(blocks); for tests and fuzzers. */
+void pz_pool_check(const struct pz_pool *pool);
+
+#endif
