@@ -131,8 +131,9 @@ int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
 		    uint32_t *ret_id, struct pz_error *err);
 /* -ENOENT; -ERANGE outside guarantee..limit; -ENOSPC; -EBUSY dying */
 int pz_class_resize(struct pz_pool *pool, const char *name, uint32_t size, struct pz_error *err);
-/* Change the bounds and cookie (NULL keeps it); guarantee <= size <= limit must hold. */
-int pz_class_set(struct pz_pool *pool, const char *name, uint32_t guarantee,
+/* Change size, bounds and cookie (NULL keeps it) in one step, or nothing;
+ * guarantee <= size <= limit must hold. Errors as for create and resize. */
+int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t guarantee,
 		 uint32_t limit, const char *cookie, struct pz_error *err);
 /* Size 0 and dying; forgotten when nothing of it is plugged. -ENOENT */
 int pz_class_destroy(struct pz_pool *pool, const char *name, struct pz_error *err);
