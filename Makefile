@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# pzone: the one entry point. 'make' alone says what there is.
+#
+# Everything that is built goes to build/. Each part has its own script or
+# Makefile, which does only what is not done yet; this file puts them in order.
+
+help:
+	@echo 'pzone: classes of memory for virtual machines. Targets:'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+	@echo
+	@echo 'Variables:'
+	@echo '  JOBS=N              compile N files at a time (default: $(JOBS), the number of CPUs)'
+	@echo '  PZONE_ACCEL=kvm|tcg run guests with KVM or without (default: KVM where it works)'
+	@echo '  TESTS="FILE..."     make test: only these'
+
+.PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
+	test-guest test-e2e check clean distclean
+
+export BUILD := $(CURDIR)/build
+export PZONE_BUILD := $(BUILD)
+JOBS ?= $(shell nproc)
+export JOBS
+export LC_ALL := C.UTF-8
+
+say = @printf '==> %s\n' '$(1)'
+SUBMAKE = $(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)
+
+deps: ## install missing Debian packages (root or sudo; 2 min the first time)
+	$(call say,packages: $(CURDIR)/.ci/packages)
+	@.ci/install-packages
+
+kernel: deps ## build the guest kernel (7 min on 2 CPUs the first time)
+	$(call say,guest kernel: linux-source-6.12 + guest-kernel/ (about 7 minutes the first time))
+	@guest-kernel/build
+
+qemu: deps ## build QEMU (5 min on 2 CPUs the first time)
+	$(call say,QEMU: source package of Debian + hv/qemu/ (about 5 minutes the first time))
+	@hv/qemu/build
+
+tools: deps ## build virsh-pzone, pzoned and their libraries (seconds)
+	$(call say,host tools (seconds))
+	@$(SUBMAKE) -C hv/core
+	@$(SUBMAKE) -C libvirt-plugin/lib
+	@$(SUBMAKE) -C libvirt-plugin/virsh
+	@$(SUBMAKE) -C hv/pzoned
+
+guest: deps ## build the test guest's initramfs (seconds)
+	$(call say,guest user space (seconds))
+	@tests/guest/build
+
+# One after the other: kernel and QEMU use all CPUs themselves.
+all: ## build everything
+	@$(MAKE) --no-print-directory tools
+	@$(MAKE) --no-print-directory guest
+	@$(MAKE) --no-print-directory qemu
+	@$(MAKE) --no-print-directory kernel
+
+demo: all ## build what is missing, boot a VM with memory classes and show them (2 min)
+	@exec tests/e2e/demo
+
+# Each suite is one Makefile (C unit tests) or one executable .t file.
+unit = $(sort $(wildcard tests/unit/*/Makefile tests/unit/*/*.t))
+device = $(sort $(wildcard tests/device/*.t))
+guest = $(sort $(wildcard tests/guest/*.t))
+e2e = $(sort $(wildcard tests/e2e/*.t))
+prove = prove --timer --exec tests/lib/run-test
+
+test: all ## build what is missing and run all tests
+	@exec $(prove) $(or $(TESTS),$(unit) $(device) $(guest) $(e2e))
+
+test-unit: tools ## tests without a VM (seconds)
+	@exec $(prove) $(unit)
+
+test-device: tools qemu ## tests of the device: QEMU without a guest system
+	@exec $(prove) $(device)
+
+test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt
+	@exec $(prove) $(guest)
+
+test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
+	@exec $(prove) $(e2e)
+
+# git ls-files: what people keep, not what they try out
+check: ## cheap checks of scripts and file headers
+	@tests/lib/check-tree
+
+clean: ## remove what was built, keep downloaded sources
+	rm -rf $(BUILD)/bin $(BUILD)/tools $(BUILD)/guest $(BUILD)/obj
+
+distclean: ## remove build/
+	rm -rf $(BUILD)
