@@ -8,7 +8,7 @@
 help:
 	@echo 'pzone: classes of memory for virtual machines. Targets:'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 	@echo
 	@echo 'Variables:'
 	@echo '  JOBS=N              compile N files at a time (default: $(JOBS), the number of CPUs)'
@@ -23,6 +23,7 @@ export PZONE_BUILD := $(BUILD)
 JOBS ?= $(shell nproc)
 export JOBS
 export LC_ALL := C.UTF-8
+export PYTHONDONTWRITEBYTECODE := 1
 
 say = @printf '==> %s\n' '$(1)'
 SUBMAKE = $(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pzone_domain: a libvirt domain with a pool and classes, and its guest.
+
+The domain runs on a pzone_host.Host, with our QEMU, our kernel and the test
+guest of tests/guest, whose command agent answers on a virtio-serial channel.
+"""
+import os
+import re
+import sys
+import time
+
+from pzone_host import BUILD, TOP, HostError, need, poll
+
+sys.path.insert(0, os.path.join(TOP, "tests/guest"))
+from agent import Agent, AgentError     # noqa: E402
+import vm as guest_vm                   # noqa: E402  what a sick kernel says
+
+MiB = 1 << 20
+GiB = 1 << 30
+SLOW = float(os.environ.get("PZONE_SLOW", "1"))
+NS = "urn:pzone:libvirt:domain:1.0"
+CLASS_DIR = "/sys/kernel/mm/pzone/class"
+POOL_DIR = "/sys/kernel/mm/pzone/pool"
+
+QEMU = os.path.join(BUILD, "qemu/bin/qemu-system-x86_64")
+KERNEL = os.path.join(BUILD, "kernel/bzImage")
+INITRD = os.path.join(BUILD, "guest/initramfs.cpio.gz")
+
+
+class Domain:
+    """One domain. Nothing is defined or started before you say so."""
+
+    def __init__(self, host, name="demo", cmdline="", edit=None):
+        self.host = host
+        self.name = name
+        self.console_path = os.path.join(host.work, name + "-console.log")
+        self.agent_path = os.path.join(host.work, name + "-agent.sock")
+        self.xml_path = os.path.join(host.work, name + ".xml")
+        self.agent = None
+        self.expected = []      # console complaints that a test provokes
+        need("bin/virsh", "bin/virsh-pzone", "bin/pzoned", "qemu/bin/qemu-system-x86_64",
+             "kernel/bzImage", "guest/initramfs.cpio.gz")
+        with open(os.path.join(TOP, "tests/lib/domain.xml.in")) as f:
+            xml = f.read()
+        words = {
+            "TYPE": "kvm" if host.accel == "kvm" else "qemu", "NAME": name,
+            "KERNEL": KERNEL, "INITRD": INITRD, "EMULATOR": QEMU,
+            "CMDLINE": " " + cmdline if cmdline else "",
+            "CONSOLE": self.console_path, "AGENT": self.agent_path,
+        }
+        for word, value in words.items():
+            xml = xml.replace("@%s@" % word, value)
+        # the comment is about the template
+        xml = re.sub(r"<!--.*?-->\n", "", xml, count=1, flags=re.S)
+        if edit:
+            xml = edit(xml)
+        with open(self.xml_path, "w") as f:
+            f.write(xml)
+
+    # --- the guest ---
+
+    def connect(self, timeout_s=90):
+        """Wait until the guest's agent answers."""
+        deadline = time.monotonic() + timeout_s * SLOW
+        while True:
+            try:
+                self.agent = Agent(self.agent_path, 2)
+                return self.agent
+            except AgentError as e:
+                if self.host.domain_state(self.name) != "running":
+                    raise HostError("domain '%s' does not run:\n%s" % (self.name, self.console()[-2000:])) from e
+                if time.monotonic() > deadline:
+                    raise HostError("the guest of domain '%s' did not boot in %g s:\n%s" %
+                                    (self.name, timeout_s * SLOW, self.console()[-2000:])) from e
+
+    def disconnect(self):
+        if self.agent:
+            self.agent.close()
+            self.agent = None
+
+    def sh(self, command, timeout_s=60):
+        """stdout of a guest command that must succeed."""
+        return self.agent.run(command, timeout_s * SLOW).out.rstrip("\n")
+
+    def try_sh(self, command, timeout_s=60):
+        """Result(out, err, status) of a guest command."""
+        return self.agent.run(command, timeout_s * SLOW, check=False)
+
+    def classes(self):
+        """Names of the classes that the guest has."""
+        return self.sh("ls %s" % CLASS_DIR).split()
+
+    def figure(self, cls, name):
+        """A figure of a class from the guest's sysfs; a number if it is one."""
+        text = self.sh("cat %s/%s/%s" % (CLASS_DIR, cls, name))
+        return int(text) if text.isdigit() else text
+
+    def base_free(self):
+        """Free memory of node 0, the guest's ordinary memory."""
+        text = self.sh("cat /sys/devices/system/node/node0/meminfo")
+        return 1024 * int(re.search(r"MemFree:\s+(\d+) kB", text).group(1))
+
+    def make_cgroup(self, cgroup, cls=None):
+        self.sh("mkdir -p /sys/fs/cgroup/%s" % cgroup)
+        if cls is not None:
+            self.sh("echo %s > /sys/fs/cgroup/%s/pzone.class" % (cls, cgroup))
+
+    def console(self):
+        try:
+            with open(self.console_path, errors="replace") as f:
+                return f.read().replace("\r", "")
+        except OSError:
+            return ""
+
+    def complaints(self):
+        """Lines of the console with which the guest's kernel reports a bug."""
+        bad = []
+        in_oom_report = 0
+        for line in self.console().splitlines():
+            if guest_vm.OOM_START.search(line):
+                in_oom_report = 200
+            elif guest_vm.OOM_END.search(line):
+                in_oom_report = 0
+            elif in_oom_report:
+                in_oom_report -= 1
+            if guest_vm.COMPLAINTS.search(line) and \
+               not any(re.search(e, line) for e in self.expected) and \
+               not (in_oom_report and "Call Trace:" in line):
+                bad.append(line)
+        return bad
+
+    # --- the device ---
+
+    def query(self):
+        return self.host.qmp(self.name, "query-pzone")
+
+    def device_class(self, name):
+        """PzoneClass of the device, or None."""
+        for pool in self.query():
+            for cls in pool["classes"]:
+                if cls["name"] == name:
+                    return cls
+        return None
+
+    def settled(self, names=None):
+        """Have all classes (of names: exactly these) what the host wants?"""
+        found = {c["name"]: c for p in self.query() for c in p["classes"] if c["name"] != "memmap"}
+        if names is not None and set(names) != set(found):
+            return False
+        return all(c["state"] == "settled" and c["actual"] == c["size"] for c in found.values())
+
+    def wait_settled(self, names=None, timeout_s=60):
+        poll("classes %s settle" % (" ".join(sorted(names)) if names else ""), timeout_s * SLOW,
+             lambda: self.settled(names))

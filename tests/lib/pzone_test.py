@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pzone_test: TAP for the end-to-end tests.
+
+    def test(t, host):
+        d = t.domain()
+        t.boot(d)
+        t.ok(..., "...")
+    run(test)
+
+A test that raises or runs longer than PZONE_TEST_TIMEOUT seconds has failed,
+and shows the ends of all logs. So has one whose guest kernel complained.
+"""
+import os
+import signal
+import sys
+import traceback
+
+import pzone_host
+from pzone_domain import Domain, SLOW
+
+TIMEOUT_S = int(float(os.environ.get("PZONE_TEST_TIMEOUT", "300")) * SLOW)
+
+
+class Test:
+    def __init__(self, host):
+        self.host = host
+        self.count = 0
+        self.failed = 0
+        self.domains = []
+
+    def diag(self, text):
+        for line in str(text).rstrip("\n").splitlines():
+            print("# " + line, flush=True)
+
+    def ok(self, good, what, *details):
+        """One result; @details are shown when it is bad."""
+        self.count += 1
+        print("%s %d - %s" % ("ok" if good else "not ok", self.count, what), flush=True)
+        if not good:
+            self.failed += 1
+            for d in details:
+                self.diag(d)
+        return bool(good)
+
+    def equal(self, got, wanted, what):
+        return self.ok(got == wanted, what, "got:    %r" % (got,), "wanted: %r" % (wanted,))
+
+    def near(self, got, wanted, tolerance, what):
+        return self.ok(abs(got - wanted) <= tolerance, what,
+                       "got:    %d" % got, "wanted: %d, within %d" % (wanted, tolerance))
+
+    def virsh_ok(self, *args, what=None, **kwargs):
+        """virsh that must succeed; returns its stdout."""
+        r = self.host.virsh(*args, **kwargs)
+        self.ok(r.returncode == 0, what or "virsh " + " ".join(map(str, args)),
+                "exit status %d" % r.returncode, r.stdout, r.stderr)
+        return r.stdout
+
+    def virsh_fails(self, args, status, pattern, what):
+        """virsh that must fail with @status and one sentence like @pattern."""
+        import re
+        r = self.host.virsh(*args)
+        lines = [l for l in r.stderr.splitlines() if l.strip()]
+        self.ok(r.returncode == status and re.search(pattern, r.stderr) and len(lines) == 1, what,
+                "exit status %d, wanted %d; stderr should be one line like /%s/" %
+                (r.returncode, status, pattern), r.stdout, r.stderr)
+
+    def domain(self, **kwargs):
+        d = Domain(self.host, **kwargs)
+        self.domains.append(d)
+        return d
+
+    def boot(self, d, classes=("db", "batch"), timeout_s=60):
+        """Define and start @d, wait for its guest and (if any) its classes."""
+        for args in (("define", d.xml_path), ("start", d.name)):
+            r = self.host.virsh(*args)
+            if r.returncode:
+                raise RuntimeError("virsh %s: %s" % (args[0], r.stderr.strip()))
+        d.connect()
+        if classes:
+            d.wait_settled(classes, timeout_s)
+
+    def show_logs(self):
+        for name in ("pzoned", "libvirtd"):
+            self.diag("--- %s" % name)
+            self.diag(self.host.log_tail(name))
+        for d in self.domains:
+            self.diag("--- console of %s" % d.name)
+            self.diag("\n".join(d.console().splitlines()[-40:]))
+            log = os.path.join("/var/log/libvirt" if self.host.system else
+                               os.path.join(self.host.work, "cache/libvirt"),
+                               "qemu/%s.log" % d.name)
+            if os.path.exists(log):
+                self.diag("--- QEMU of %s" % d.name)
+                with open(log, errors="replace") as f:
+                    self.diag("\n".join(f.read().splitlines()[-10:]))
+
+
+def _timeout(_sig, _frame):
+    raise TimeoutError("the test took longer than %d s" % TIMEOUT_S)
+
+
+def run(test, pzoned=True):
+    """Run test(t, host) on a private host with libvirtd and (default) pzoned."""
+    def main(host):
+        t = Test(host)
+        signal.signal(signal.SIGALRM, _timeout)
+        signal.alarm(TIMEOUT_S)
+        try:
+            t.diag("guests run with %s: %s" % (host.accel, host.accel_why))
+            host.start_libvirtd()
+            if pzoned:
+                host.start_pzoned()
+            test(t, host)
+            for d in t.domains:
+                bad = d.complaints()
+                t.ok(not bad, "the guest kernel of %s has nothing to complain of" % d.name, *bad[:10])
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            signal.alarm(0)
+            t.ok(False, "the test runs to its end", traceback.format_exc())
+        signal.alarm(0)
+        if t.failed:
+            t.show_logs()
+        print("1..%d" % t.count, flush=True)
+        return 1 if t.failed else 0
+    pzone_host.run(main)
