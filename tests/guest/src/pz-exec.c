@@ -2,10 +2,11 @@
 /*
  * pz-exec: runs a command in a class.
  *
- * usage: pz-exec [-g CGROUP] CLASS COMMAND [ARGUMENT...]
+ * usage: pz-exec [-g CGROUP] [-u UID] CLASS COMMAND [ARGUMENT...]
  *   CLASS   written to pzone.class of the control group; "-" writes nothing
  *   -g      the control group, made if it is not there, below /sys/fs/cgroup
  *           (default: CLASS)
+ *   -u      run the command as this user, without any capability
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -32,15 +33,18 @@ int main(int argc, char **argv)
 {
 	const char *group = NULL, *class;
 	char path[PATH_MAX];
+	unsigned long uid = 0;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+g:")) != -1) {
-		if (opt != 'g')
-			return EXIT_USAGE;
-		group = optarg;
+	while ((opt = getopt(argc, argv, "+g:u:")) != -1) {
+		switch (opt) {
+		case 'g': group = optarg; break;
+		case 'u': uid = number(optarg); break;
+		default: return EXIT_USAGE;
+		}
 	}
 	if (argc - optind < 2) {
-		fprintf(stderr, "usage: pz-exec [-g CGROUP] CLASS COMMAND [ARGUMENT...]\n");
+		fprintf(stderr, "usage: pz-exec [-g CGROUP] [-u UID] CLASS COMMAND [ARGUMENT...]\n");
 		return EXIT_USAGE;
 	}
 	class = argv[optind];
@@ -52,6 +56,8 @@ int main(int argc, char **argv)
 	if (strcmp(class, "-"))
 		put(group, "pzone.class", class);
 	put(group, "cgroup.procs", "0");
+	if (uid && (setgid(uid) || setuid(uid)))
+		die("uid %lu", uid);
 	execvp(argv[optind + 1], argv + optind + 1);
 	die("%s", argv[optind + 1]);
 }
