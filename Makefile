@@ -21,7 +21,7 @@ help:
 export BUILD := $(CURDIR)/build
 export PZONE_BUILD := $(BUILD)
 JOBS ?= $(shell nproc)
-export JOBS
+export PZONE_JOBS := $(JOBS)
 export LC_ALL := C.UTF-8
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -87,8 +87,8 @@ test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 check: ## cheap checks of scripts and file headers
 	@tests/lib/check-tree
 
-clean: ## remove what was built, keep downloaded sources
-	rm -rf $(BUILD)/bin $(BUILD)/tools $(BUILD)/guest $(BUILD)/obj
+clean: ## remove what takes seconds to build (all but QEMU and the kernel)
+	rm -rf $(BUILD)/bin $(BUILD)/lib $(BUILD)/obj $(BUILD)/guest
 
 distclean: ## remove build/
 	rm -rf $(BUILD)
