@@ -9,7 +9,7 @@
 Leaving the block takes the VM down and fails if the guest's kernel complained
 (see COMPLAINTS). Environment:
     PZONE_KERNEL   bzImage to boot    (default build/kernel/bzImage)
-    PZONE_QEMU     QEMU               (default build/qemu/qemu-system-x86_64)
+    PZONE_QEMU     QEMU               (default build/qemu/bin/qemu-system-x86_64)
     PZONE_ACCEL    kvm or tcg         (default: kvm where it works)
     PZONE_SLOW     factor for all time limits (a loaded machine, a debug kernel)
     PZONE_KEEP     keep the VM's directory with console.log
@@ -221,8 +221,7 @@ class VM:
     def command_line(self):
         kernel = self.kernel or first_file(os.environ.get('PZONE_KERNEL'),
                                            BUILD + '/kernel/bzImage')
-        qemu = first_file(os.environ.get('PZONE_QEMU'), BUILD + '/qemu/qemu-system-x86_64',
-                          BUILD + '/qemu/obj/qemu-system-x86_64')
+        qemu = first_file(os.environ.get('PZONE_QEMU'), BUILD + '/qemu/bin/qemu-system-x86_64')
         initramfs = first_file(os.environ.get('PZONE_INITRAMFS'),
                                BUILD + '/guest/initramfs.cpio.gz')
         maxmem = self.mem + sum(p.size + GiB for p in self.pools) + GiB
@@ -233,9 +232,6 @@ class VM:
                '-m', 'size=%dk,slots=8,maxmem=%dk' % (self.mem >> 10, maxmem >> 10),
                '-object', 'memory-backend-ram,id=ram0,size=%d' % self.mem,
                '-numa', 'node,nodeid=0,cpus=0-%d,memdev=ram0' % (self.cpus - 1)]
-        for d in ('/usr/share/qemu', '/usr/share/seabios'):
-            if os.path.isdir(d):
-                cmd += ['-L', d]
         cmd += ['-kernel', kernel, '-initrd', initramfs,
                 '-append', 'console=ttyS0 panic=-1 %s' % self.cmdline,
                 '-chardev', 'file,id=con,path=%s' % self.path('console.log'),
