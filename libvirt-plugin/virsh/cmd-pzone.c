@@ -312,7 +312,7 @@ static bool any_enabled_pool(const struct pzone_pools *pools)
 
 static int say_no_pool(struct cli_ctl *ctl, virDomainPtr dom)
 {
-	cli_error(ctl, "Domain '%s' has no pool for memory classes; add a virtio-mem device with pzone=true to its XML, see pzone(7)",
+	cli_error(ctl, "domain '%s' has no pool for memory classes; add a virtio-mem device with pzone=true to its XML, see pzone(7)",
 		  virDomainGetName(dom));
 	return CLI_ERROR;
 }
@@ -377,7 +377,7 @@ static int check_pool(struct cli_ctl *ctl, virDomainPtr dom, const char *pool,
 
 	if (!pool || (p && p->enabled))
 		return 0;
-	cli_error(ctl, "Domain '%s' has no pool '%s'; virsh pzone-pool-list shows its pools",
+	cli_error(ctl, "domain '%s' has no pool '%s'; virsh pzone-pool-list shows its pools",
 		  virDomainGetName(dom), pool);
 	return -ENOENT;
 }
@@ -548,7 +548,7 @@ static int cmd_info(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	}
 	v = pzone_views_find(views, name);
 	if (!v) {
-		cli_error(ctl, "Domain '%s' has no memory class '%s'; virsh pzone-list shows its classes",
+		cli_error(ctl, "domain '%s' has no memory class '%s'; virsh pzone-list shows its classes",
 			  virDomainGetName(dom), name);
 		goto out;
 	}
@@ -818,7 +818,7 @@ static int resize_needs_running(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	if (live || (flags & VIR_DOMAIN_AFFECT_CONFIG) ||
 	    cli_opt_bool(cmd, "current"))
 		return 0;
-	cli_error(ctl, "Domain '%s' is shut off, so that there is no class to resize; use --config to change the size that it starts with",
+	cli_error(ctl, "domain '%s' is shut off, so that there is no class to resize; use --config to change the size that it starts with",
 		  virDomainGetName(dom));
 	return -ENODEV;
 }

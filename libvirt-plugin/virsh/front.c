@@ -35,6 +35,7 @@
 
 enum { EXIT_FRONT = 1 };
 
+static bool nested;	/* another front called this one: it adds to the help */
 static char self_dir[PATH_MAX];
 static char ours_path[PATH_MAX];
 static char system_path[PATH_MAX];
@@ -135,6 +136,7 @@ static void find_self(void)
 	struct stat st;
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
+	nested = getenv(SEEN_ENV) != NULL;
 	if (n <= 0)
 		return;
 	path[n] = '\0';
@@ -233,14 +235,38 @@ static char *capture(int (*exec_it)(char **), char **argv, int *ret_code)
 
 /* ---- help ---- */
 
-static int help_all(char **argv)
+/* The text, and one empty line behind it however many it had. */
+static void put_with_one_blank(const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n && text[n - 1] == '\n')
+		n--;
+	fwrite(text, 1, n, stdout);
+	fputs("\n\n", stdout);
+}
+
+static int help_all(char **argv, bool quiet)
 {
 	char *ours[] = { (char *)OURS, (char *)"-q", (char *)"help",
 			 (char *)"pzone", NULL };
-	int r = run(exec_system, argv);
-	int r2 = run(exec_ours, ours);
+	int r = EXIT_FRONT;
+	char *text;
 
-	return r ? r : r2;
+	if (nested)
+		return exec_system(argv);
+	text = capture(exec_system, argv, &r);
+	if (text && r == 0)
+		put_with_one_blank(text);
+	else if (text)
+		fputs(text, stdout);
+	free(text);
+	if (r != 0)
+		return r;
+	r = run(exec_ours, ours);
+	if (!quiet)
+		putchar('\n');
+	return r;
 }
 
 /* virsh --help: the group goes in front of the closing hints. */
@@ -250,9 +276,12 @@ static int usage_all(char **argv)
 	char *ours[] = { (char *)OURS, (char *)"-q", (char *)"help",
 			 (char *)"pzone", NULL };
 	int r = EXIT_FRONT;
-	char *text = capture(exec_system, argv, &r);
-	char *at = text ? strstr(text, hint) : NULL;
+	char *text, *at;
 
+	if (nested)
+		return exec_system(argv);
+	text = capture(exec_system, argv, &r);
+	at = text ? strstr(text, hint) : NULL;
 	if (r != 0 || !text) {
 		if (text)
 			fputs(text, stdout);
@@ -422,12 +451,12 @@ static int run_mixed(char **argv, int string_index, const char *text)
 	}
 }
 
-static int command_string(char **argv, int index)
+static int command_string(char **argv, int index, bool quiet)
 {
 	const char *text = argv[index];
 
 	if (!strcmp(text, "help"))
-		return help_all(argv);
+		return help_all(argv, quiet);
 	switch (string_kind(text)) {
 	case ALL_OURS:
 		return exec_ours(argv);
@@ -480,7 +509,7 @@ int main(int argc, char **argv)
 		return exec_system(argv);
 	}
 	if (n == 1)
-		return command_string(argv, optind);
+		return command_string(argv, optind, quiet);
 	if (is_ours(argv[optind]))
 		return exec_ours(argv);
 	if (!strcmp(argv[optind], "help") &&

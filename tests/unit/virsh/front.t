@@ -1,0 +1,98 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The virsh front: pzone-* to virsh-pzone, everything else to the system's virsh."""
+from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-wildcard-import
+
+SYSTEM = shutil.which("virsh", path=os.pathsep.join(
+    d for d in os.environ["PATH"].split(os.pathsep)
+    if not os.path.exists(os.path.join(d, "virsh-pzone"))))
+ok(SYSTEM is not None, "there is a system's virsh", os.environ["PATH"])
+
+
+def front(args, **kw):
+    """The front with the same environment as the others."""
+    return run(args, program=FRONT, **kw)
+
+
+def same(name, args, **kw):
+    """The front and the system's virsh say and return the same."""
+    a, b = front(args, **kw), run(args, program=SYSTEM, **kw)
+    ok(a == b, name, "%s\n%s" % (a, b))
+
+
+same("list", ["list", "--all"])
+same("-q list", ["-q", "list"])
+same("a string", ["list; domstate off"])
+same("an exit code", ["domstate", "nosuch"])
+same("an unknown command", ["nonsense"])
+same("an unknown option", ["--nonsense", "list"])
+same("a missing argument", ["-c"])
+same("--version", ["--version"])
+same("-V", ["-V"])
+same("help list", ["help", "list"])
+same("help domain", ["help", "domain"])
+same("help of nothing", ["help", "nonsense"])
+same("commands on standard input", [], stdin="list --all\ndomstate off\n")
+same("arguments with blanks and quotes", ["desc", "demo", "it's; pzone-list \"x\""])
+same("completion", ["complete", "--", "dom"])
+
+ok(front(["pzone-list", "off"]) == run(["pzone-list", "off"]), "pzone-list")
+ok(front(["-c", "test://" + NODE, "-q", "pzone-list", "off"], uri="test:///default") ==
+   run(["-q", "pzone-list", "off"]), "global options before pzone-list")
+ok(front(["--connect=test://" + NODE, "pzone-list", "off"], uri="test:///default") ==
+   run(["pzone-list", "off"]), "--connect=URI")
+ok(front(["pzone-list", "nosuch"]) == run(["pzone-list", "nosuch"]), "its exit code")
+ok(front(["pzone-nonsense"])[2] == 1, "an unknown pzone command")
+ok(front(["help", "pzone"]) == run(["help", "pzone"]), "help pzone")
+ok(front(["help", "pzone-list"]) == run(["help", "pzone-list"]), "help pzone-list")
+ok(front(["help", "--command=pzone-list"]) == run(["help", "pzone-list"]), "help --command=")
+ok(front(["help pzone"]) == run(["help", "pzone"]), "'help pzone' as a string")
+for args in (["help"], ["--help"], ["-q", "help"]):
+    ours, theirs = front(args), run(args, program=SYSTEM)
+    missing = [line for line in theirs[0].splitlines() if line not in ours[0].splitlines()]
+    ok(not missing and ours[0].count("(help keyword 'pzone')") == 1 and ours[1:] == theirs[1:],
+       "virsh %s has everything of both" % " ".join(args), missing)
+
+# strings with both kinds
+a = front(["domstate off; pzone-list off --name; domstate demo"])
+ok(a[0].split() == ["shut", "off", "db", "running"] and a[2] == 0, "a mixed string", a)
+a = front(["domstate off;pzone-list nosuch"])
+ok(a[0].startswith("shut off") and a[2] == 1, "the last command's status counts", a)
+a = front(["pzone-list nosuch; domstate off"])
+ok("shut off" in a[0] and a[2] == 0, "also the other way round", a)
+a = front(["desc off 'x; pzone-list'; pzone-list off --name"])
+ok("db" in a[0] and a[1] == "" and a[2] == 0, "';' in quotes separates nothing", a)
+a = front(["domstate off; quit; pzone-list off --name"])
+ok("db" not in a[0] and a[2] == 0, "quit ends it", a)
+a = front(["pzone-list off --name\ndomstate off # ; pzone-nonsense\n"])
+ok(a[0].split() == ["db", "shut", "off"] and a[2] == 0, "line breaks and comments", a)
+golden("front-connect", ["connect test:///default; pzone-list off"], status=1, program=FRONT)
+golden("front-cd", ["cd /; pzone-define off x.xml"], status=1, program=FRONT)
+
+# finding the system's virsh
+path = BIN + ":" + os.environ["PATH"]
+ok(front(["-v"], env={"PATH": path}) == run(["-v"], program=SYSTEM), "it passes over itself")
+copy = os.path.join(tempfile.mkdtemp(dir=os.environ.get("TMPDIR")), "virsh")
+shutil.copy(FRONT, copy)
+both = "%s:%s:%s" % (BIN, os.path.dirname(copy), os.environ["PATH"])
+ok(front(["-v"], env={"PATH": both}) == run(["-v"], program=SYSTEM), "and over a copy of itself")
+a = front(["help"], env={"PATH": both})
+ok(a[0].count("(help keyword 'pzone')") == 1, "with a copy the group is there once", a[0][-800:])
+ok(front(["-v"], env={"VIRSH": FRONT}) == run(["-v"], program=SYSTEM), "$VIRSH naming itself")
+shutil.rmtree(os.path.dirname(copy))
+script = "#!/bin/sh\necho mine \"$@\"\nexit 7\n"
+d = tempfile.mkdtemp()
+with open(d + "/myvirsh", "w", encoding="utf-8") as f:
+    f.write(script)
+os.chmod(d + "/myvirsh", 0o755)
+ok(front(["list", "a b"], env={"VIRSH": d + "/myvirsh"})[::2] == ("mine list a b\n", 7),
+   "$VIRSH, arguments and exit code pass through")
+shutil.rmtree(d)
+golden("front-no-virsh", ["list"], status=1, program=FRONT, env={"PATH": BIN})
+
+# on a terminal the shell says what it can't do; in a pipe nothing is added
+text, code = on_terminal([], program=FRONT, typed="quit\n")
+ok("pzone-* commands don't work inside" in text and code == 0, "a note in the shell", text)
+text, code = on_terminal(["-q"], program=FRONT, typed="quit\n")
+ok("pzone-*" not in text and code == 0, "not with -q", text)
+done()
