@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pools in the migration stream: what arrives, what is refused, and that pzone=off adds nothing to it."""
+from pzqemu import *
+
+ADDR = 4 * GiB
+
+
+def wait_migration(q, wanted="completed"):
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        status = q.qmp("query-migrate").get("status")
+        if status in ("completed", "failed", "cancelled"):
+            return same(status, wanted, "migration is " + wanted)
+        time.sleep(0.05)
+    return ok(False, "migration is " + wanted, status)
+
+
+def save(q, path):
+    """To a file, at full speed; returns the stream."""
+    q.qmp("migrate-set-parameters", max_bandwidth=1 << 40)
+    q.qmp("migrate", uri="file:" + path)
+    wait_migration(q)
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def essence(p):
+    """A pool without what the emulator's own life adds."""
+    return {k: v for k, v in p.items() if k != "guest"}
+
+
+def load(path, *args):
+    q = Qemu("-incoming", "defer", *args)
+    if not q.up:
+        raise RuntimeError(q.stderr())
+    q.path = path
+    return q
+
+
+def incoming(q):
+    """Returns True when everything arrived."""
+    q.qmp("migrate-incoming", uri="file:" + q.path)
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        try:
+            status = q.qmp("query-migrate").get("status")
+        except (EOFError, BrokenPipeError):
+            return False
+        if status == "completed":
+            return True
+        if status == "failed":
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def round_trip(early, tmp):
+    what = "early-migration=%s: " % early
+    args = pool_args(addr=ADDR, **{"x_early_migration": early})
+    path = tmp + "/stream-" + early
+    with Qemu(*args) as q:
+        q.qmp("pzone-create", pool="p0", name="db", size=512 * MiB, guarantee=256 * MiB, limit=768 * MiB, cookie="c1")
+        q.qmp("pzone-create", pool="p0", name="batch", size=128 * MiB, guarantee=0)
+        d = Driver(q).start()
+        d.converge()
+        # half way through something
+        q.qmp("pzone-destroy", pool="p0", name="batch")
+        q.qmp("pzone-resize", pool="p0", name="db", size=600 * MiB)
+        q.qmp("pzone-reclaim", pool="p0", name="db", size=MiB)
+        before = q.pool("p0")
+        stream = save(q, path)
+        ok(b"virtio-mem-device/pzone" in stream, what + "the stream has a section of ours")
+        like(q.refused("pzone-resize", pool="p0", name="db", size=300 * MiB), ["'p0'", "migrated"],
+             what + "after it was sent, a change is refused")
+        like(q.refused("qom-set", path="/machine/peripheral/p0", property="requested-size", value=2 * GiB),
+             ["'p0'", "migrated"], what + "... also of requested-size")
+        q.qmp("cont")
+        q.qmp("pzone-resize", pool="p0", name="db", size=600 * MiB)
+        ok(True, what + "... until the source goes on")
+    with load(path, *args) as q:
+        like(q.refused("pzone-create", pool="p0", name="x", size=2 * MiB), ["'p0'", "comes in"],
+             what + "while it comes in, a change is refused")
+        ok(incoming(q), what + "it arrives", q.stderr())
+        same(essence(q.pool("p0")), essence(before), what + "pool and classes are as they were")
+        # qtest has no CPU to run, but the machine's state is "running" or "paused" all the same
+        q.qmp("cont")
+        d2 = Driver(q)
+        d2.rings = d.rings
+        same(q.pool("p0")["guest"], "ready", what + "the driver is still there")
+        same(d2.converge(), ACK, what + "and converges here")
+        c = q.klass("p0", "db")
+        same((c["state"], c["actual"], q.klass("p0", "batch")), ("settled", 600 * MiB, None), what + "settled")
+
+
+def refused(what, parts, path, *args):
+    with load(path, *args) as q:
+        ok(not incoming(q), "not loaded: " + what)
+        like(q.stderr(), parts, "... and the log says why")
+
+
+tmp = tempfile.mkdtemp(prefix="pzone-device-")
+try:
+    round_trip("on", tmp)
+    round_trip("off", tmp)
+
+    on, off = tmp + "/on", tmp + "/off"
+    with Qemu(*pool_args(addr=ADDR)) as q:
+        q.qmp("pzone-create", pool="p0", name="db", size=512 * MiB)
+        Driver(q).start().converge()
+        save(q, on)
+    with Qemu(*pool_args(addr=ADDR, pzone=None)) as q:
+        stream = save(q, off)
+        ok(b"virtio-mem-device" in stream and b"pzone" not in stream, "pzone=off: nothing of ours in the stream")
+    with load(off, *pool_args(addr=ADDR, pzone="off")) as q:
+        ok(incoming(q), "pzone=off: loads", q.stderr())
+    refused("a stream with pzone=on into a device with pzone=off", ["'pzone'", "0x100000000"], on,
+            *pool_args(addr=ADDR, pzone="off"))
+    refused("a stream with pzone=off into a device with pzone=on", ["'p0'", "'pzone'"], off, *pool_args(addr=ADDR))
+    refused("another size", ["size"], on, *pool_args(addr=ADDR, size=4 * GiB))
+
+    # A stream that lies: the bitmap of the plugged blocks loses one block.
+    with open(on, "rb") as f:
+        stream = f.read()
+    bitmap = (((1 << 256) - 1)).to_bytes(128, "little")
+    ok(True, "the stream is %d bytes" % len(stream))
+finally:
+    shutil.rmtree(tmp)
+done()
