@@ -87,11 +87,12 @@ def accel():
     return os.environ.get('PZONE_ACCEL') or ('kvm' if kvm_works() else 'tcg')
 
 
-def first_file(*paths):
-    for p in paths:
-        if p and os.path.exists(p):
-            return os.path.abspath(p)
-    raise VMError('none of these exists: %s; build it first' % ', '.join(p for p in paths if p))
+def product(variable, path):
+    """The file that a variable names, or else a product of the build."""
+    path = os.environ.get(variable) or os.path.join(BUILD, path)
+    if not os.path.exists(path):
+        raise VMError('%s does not exist; build it first, or set %s' % (path, variable))
+    return os.path.abspath(path)
 
 
 class Pool:
@@ -219,11 +220,9 @@ class VM:
         return os.path.join(self.dir, name)
 
     def command_line(self):
-        kernel = self.kernel or first_file(os.environ.get('PZONE_KERNEL'),
-                                           BUILD + '/kernel/bzImage')
-        qemu = first_file(os.environ.get('PZONE_QEMU'), BUILD + '/qemu/bin/qemu-system-x86_64')
-        initramfs = first_file(os.environ.get('PZONE_INITRAMFS'),
-                               BUILD + '/guest/initramfs.cpio.gz')
+        kernel = self.kernel or product('PZONE_KERNEL', 'kernel/bzImage')
+        qemu = product('PZONE_QEMU', 'qemu/bin/qemu-system-x86_64')
+        initramfs = product('PZONE_INITRAMFS', 'guest/initramfs.cpio.gz')
         maxmem = self.mem + sum(p.size + GiB for p in self.pools) + GiB
         cmd = [qemu, '-nodefaults', '-no-user-config', '-display', 'none',
                '-machine', 'q35,accel=%s,usb=off' % accel(),
