@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pseudo-zones: the cgroup v2 controller that gives tasks their class.
+ *
+ * Implicit and threaded: its files are in every cgroup without any set-up. A
+ * cgroup's setting is a name; a name that no class has yet is kept and binds
+ * when the class appears. What the allocator reads is css->nid, the node id in
+ * effect, which is recomputed for the whole tree whenever a setting or the set
+ * of classes changes; both are rare.
+ *
+ * cgroup_name_mutex keeps the settings and nids constant. It nests outside
+ * pzone_mutex and inside cgroup_mutex.
+ */
+#include <linux/capability.h>
+#include <linux/cgroup.h>
+#include <linux/kernel.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "internal.h"
+
+struct pzone_css {
+	struct cgroup_subsys_state css;
+	/* The setting: "" inherits, "none" is no class. */
+	char name[PZONE_NAME_LEN];
+	/* What is in effect; NUMA_NO_NODE: no class, or none of that name yet. */
+	int nid;
+};
+
+static DEFINE_MUTEX(cgroup_name_mutex);
+static struct pzone_css *pzone_root;
+
+static struct pzone_css *css_to_pzone(struct cgroup_subsys_state *css)
+{
+	return container_of(css, struct pzone_css, css);
+}
+
+/* Node id of the running task's class, or NUMA_NO_NODE. The allocator's path. */
+int pzone_current_nid(void)
+{
+	return pzone_task_nid(current);
+}
+
+int pzone_task_nid(struct task_struct *task)
+{
+	int nid;
+
+	rcu_read_lock();
+	nid = READ_ONCE(css_to_pzone(task_css(task, pzone_cgrp_id))->nid);
+	rcu_read_unlock();
+	return nid;
+}
+
+/* The name in effect: the nearest one set from here up. */
+static const char *effective_name(struct pzone_css *pz)
+{
+	lockdep_assert_held(&cgroup_name_mutex);
+	while (!pz->name[0] && pz->css.parent)
+		pz = css_to_pzone(pz->css.parent);
+	return pz->name[0] ? pz->name : "none";
+}
+
+static int name_to_nid(const char *name)
+{
+	struct pzone_class *class;
+	int nid = NUMA_NO_NODE;
+
+	mutex_lock(&pzone_mutex);
+	class = pzone_find_class(name);
+	if (class && class->node && !class->dying)
+		nid = class->node->nid;
+	mutex_unlock(&pzone_mutex);
+	return nid;
+}
+
+static void bind_subtree(struct pzone_css *top)
+{
+	struct cgroup_subsys_state *css;
+
+	lockdep_assert_held(&cgroup_name_mutex);
+	rcu_read_lock();
+	css_for_each_descendant_pre(css, &top->css) {
+		struct pzone_css *pz = css_to_pzone(css);
+
+		if (!css_tryget(css))
+			continue;
+		rcu_read_unlock();
+		WRITE_ONCE(pz->nid, name_to_nid(effective_name(pz)));
+		rcu_read_lock();
+		css_put(css);
+	}
+	rcu_read_unlock();
+}
+
+/* The set of classes changed. Call without pzone_mutex. */
+void pzone_rebind_cgroups(void)
+{
+	mutex_lock(&cgroup_name_mutex);
+	if (pzone_root)
+		bind_subtree(pzone_root);
+	mutex_unlock(&cgroup_name_mutex);
+}
+
+/* How many cgroups have this class in effect? */
+unsigned int pzone_count_cgroups(const char *name)
+{
+	struct cgroup_subsys_state *css;
+	unsigned int n = 0;
+
+	mutex_lock(&cgroup_name_mutex);
+	rcu_read_lock();
+	css_for_each_descendant_pre(css, &pzone_root->css)
+		n += !strcmp(effective_name(css_to_pzone(css)), name);
+	rcu_read_unlock();
+	mutex_unlock(&cgroup_name_mutex);
+	return n;
+}
+
+static struct cgroup_subsys_state *pzone_css_alloc(struct cgroup_subsys_state *parent)
+{
+	struct pzone_css *pz = kzalloc(sizeof(*pz), GFP_KERNEL);
+
+	if (!pz)
+		return ERR_PTR(-ENOMEM);
+	pz->nid = NUMA_NO_NODE;
+	if (!parent)
+		pzone_root = pz;
+	return &pz->css;
+}
+
+static int pzone_css_online(struct cgroup_subsys_state *css)
+{
+	mutex_lock(&cgroup_name_mutex);
+	if (css->parent)
+		WRITE_ONCE(css_to_pzone(css)->nid, READ_ONCE(css_to_pzone(css->parent)->nid));
+	mutex_unlock(&cgroup_name_mutex);
+	return 0;
+}
+
+static void pzone_css_free(struct cgroup_subsys_state *css)
+{
+	kfree(css_to_pzone(css));
+}
+
+/* [a-z0-9][a-z0-9_.-]{0,30}; the host's rule, see hv/core of the pzone project. */
+static bool valid_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (!len || len >= PZONE_NAME_LEN)
+		return false;
+	if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != len)
+		return false;
+	return !strchr("_.-", name[0]) && strcmp(name, "shared") && strcmp(name, "memmap");
+}
+
+static int class_show(struct seq_file *sf, void *v)
+{
+	mutex_lock(&cgroup_name_mutex);
+	seq_printf(sf, "%s\n", css_to_pzone(seq_css(sf))->name);
+	mutex_unlock(&cgroup_name_mutex);
+	return 0;
+}
+
+/*
+ * A container's root could write itself into another tenant's class, so this
+ * takes CAP_SYS_RESOURCE in the initial user namespace, of whoever opened the
+ * file. "none" (also "" to inherit) is the name of no class.
+ */
+static ssize_t class_write(struct kernfs_open_file *of, char *buf, size_t nbytes, loff_t off)
+{
+	struct pzone_css *pz = css_to_pzone(of_css(of));
+	char *name = strstrip(buf);
+
+	if (!file_ns_capable(of->file, &init_user_ns, CAP_SYS_RESOURCE))
+		return -EPERM;
+	if (*name && !valid_name(name))
+		return -EINVAL;
+	mutex_lock(&cgroup_name_mutex);
+	strscpy_pad(pz->name, name, sizeof(pz->name));
+	bind_subtree(pz);
+	mutex_unlock(&cgroup_name_mutex);
+	return nbytes;
+}
+
+static int effective_show(struct seq_file *sf, void *v)
+{
+	struct pzone_css *pz = css_to_pzone(seq_css(sf));
+
+	mutex_lock(&cgroup_name_mutex);
+	seq_printf(sf, "%s\n", pz->nid == NUMA_NO_NODE ? "none" : effective_name(pz));
+	mutex_unlock(&cgroup_name_mutex);
+	return 0;
+}
+
+static const struct pzone_node *css_node(struct cgroup_subsys_state *css)
+{
+	return pzone_node_of(READ_ONCE(css_to_pzone(css)->nid));
+}
+
+static u64 current_read(struct cgroup_subsys_state *css, struct cftype *cft)
+{
+	const struct pzone_node *node = css_node(css);
+	u64 used = 0;
+
+	mutex_lock(&pzone_mutex);
+	if (node && node->class)
+		used = pzone_bytes(node->class->pool, READ_ONCE(node->class->given_blocks)) -
+		       pzone_class_free_bytes(node->class);
+	mutex_unlock(&pzone_mutex);
+	return used;
+}
+
+static int stat_show(struct seq_file *sf, void *v)
+{
+	const struct pzone_node *node = css_node(seq_css(sf));
+	struct pzone_class_report report = {};
+	u64 size = 0;
+
+	mutex_lock(&pzone_mutex);
+	if (node && node->class) {
+		pzone_class_report(node->class, &report);
+		size = pzone_bytes(node->class->pool, READ_ONCE(node->class->given_blocks));
+	}
+	mutex_unlock(&pzone_mutex);
+	seq_printf(sf, "size %llu\nfree %llu\nanon %llu\nfile %llu\nrefault %llu\n",
+		   size, report.free_bytes, report.anon_bytes, report.file_bytes,
+		   report.refault_pages);
+	return 0;
+}
+
+static int events_show(struct seq_file *sf, void *v)
+{
+	const struct pzone_node *node = css_node(seq_css(sf));
+
+	seq_printf(sf, "oom %lld\noom_kill %lld\n",
+		   node ? atomic64_read(&node->oom_events) : 0LL,
+		   node ? atomic64_read(&node->oom_kills) : 0LL);
+	return 0;
+}
+
+static struct cftype pzone_files[] = {
+	{
+		.name = "class",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = class_show,
+		.write = class_write,
+	},
+	{
+		.name = "class.effective",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = effective_show,
+	},
+	{
+		.name = "current",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.read_u64 = current_read,
+	},
+	{
+		.name = "stat",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = stat_show,
+	},
+	{
+		.name = "events",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = events_show,
+	},
+	{ }
+};
+
+struct cgroup_subsys pzone_cgrp_subsys = {
+	.css_alloc = pzone_css_alloc,
+	.css_online = pzone_css_online,
+	.css_free = pzone_css_free,
+	.dfl_cftypes = pzone_files,
+	.implicit_on_dfl = true,
+	.threaded = true,
+};

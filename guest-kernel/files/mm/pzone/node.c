@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pseudo-zones: the spare node ids, and which allocation goes to which.
+ *
+ * Node ids for pzones are added to node_possible_map at boot, behind the real
+ * ones, and are never in N_MEMORY. That alone keeps everybody else out: zonelist
+ * building, cpusets, memory policies, hugetlb and demotion all start from
+ * N_MEMORY. What lets the class's own tasks in is __pzone_route(), called from
+ * prepare_alloc_pages(), and a zonelist per node that holds the node's
+ * ZONE_MOVABLE and nothing else, populated or not.
+ */
+#define pr_fmt(fmt) "pzone: " fmt
+
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/memory_hotplug.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+/* wants the others */
+#include <linux/compaction.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+DEFINE_STATIC_KEY_FALSE(pzone_enabled);
+
+int pzone_first_nid __ro_after_init = NUMA_NO_NODE;
+unsigned int pzone_nr_nids __ro_after_init;
+
+static unsigned int pzone_nodes_wanted __initdata = CONFIG_PZONE_NODES;
+static struct pzone_node *pzone_nodes __ro_after_init;
+
+static int __init pzone_nodes_param(char *arg)
+{
+	return kstrtouint(arg, 0, &pzone_nodes_wanted);
+}
+early_param("pzone_nodes", pzone_nodes_param);
+
+static int __init pzone_param(char *arg)
+{
+	if (!arg || strcmp(arg, "off"))
+		return -EINVAL;
+	pzone_nodes_wanted = 0;
+	return 0;
+}
+early_param("pzone", pzone_param);
+
+/**
+ * pzone_reserve_nodes - add the spare node ids to the possible ones
+ * @possible: map of the real nodes; the ids behind its last one are added
+ *
+ * May be called again with a fresh map: the firmware's tables are tried in turn.
+ */
+void __init pzone_reserve_nodes(nodemask_t *possible)
+{
+	unsigned int nid = find_last_bit(possible->bits, MAX_NUMNODES) + 1;
+
+	pzone_first_nid = nid;
+	for (pzone_nr_nids = 0;
+	     pzone_nr_nids < pzone_nodes_wanted && nid < MAX_NUMNODES;
+	     pzone_nr_nids++)
+		node_set(nid++, *possible);
+}
+
+/**
+ * pzone_available - are there node ids for pzones in this boot?
+ */
+bool pzone_available(void)
+{
+	return pzone_nodes;
+}
+EXPORT_SYMBOL_GPL(pzone_available);
+
+struct pzone_node *pzone_node_of(int nid)
+{
+	unsigned int i = nid - pzone_first_nid;
+
+	return i < pzone_nr_nids ? &pzone_nodes[i] : NULL;
+}
+
+/* Take a spare node id. Call with pzone_mutex held. NULL: none left. */
+struct pzone_node *pzone_node_get(void)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&pzone_mutex);
+	for (i = 0; i < pzone_nr_nids; i++) {
+		if (!pzone_nodes[i].used) {
+			pzone_nodes[i].used = true;
+			return &pzone_nodes[i];
+		}
+	}
+	return NULL;
+}
+
+void pzone_node_put(struct pzone_node *node)
+{
+	lockdep_assert_held(&pzone_mutex);
+	node->used = false;
+}
+
+static void zoneref_set(struct zone *zone, struct zoneref *zoneref)
+{
+	zoneref->zone = zone;
+	zoneref->zone_idx = zone_idx(zone);
+}
+
+/*
+ * Make the node able to hold memory. The part that can't be undone (the node
+ * goes online: iterators over zones only see online nodes) is done once.
+ */
+int pzone_node_prepare(struct pzone_node *node)
+{
+	struct zone *zone;
+	int rc;
+
+	if (node->prepared)
+		return 0;
+	rc = try_online_node(node->nid);
+	if (rc < 0)
+		return rc;
+	zone = pzone_zone(node);
+	mem_hotplug_begin();
+	init_currently_empty_zone(zone, 0, 0);
+	setup_zone_pageset(zone);
+	mem_hotplug_done();
+	zoneref_set(zone, &node->zonelist->_zonerefs[0]);
+	node->prepared = true;
+	return 0;
+}
+
+/* Start the node's reclaim and compaction threads. */
+int pzone_node_start(struct pzone_node *node)
+{
+	int rc = pzone_node_prepare(node);
+
+	if (rc)
+		return rc;
+	kswapd_run(node->nid);
+	kcompactd_run(node->nid);
+	return 0;
+}
+
+void pzone_node_stop(struct pzone_node *node)
+{
+	kcompactd_stop(node->nid);
+	kswapd_stop(node->nid);
+}
+
+/*
+ * Which zonelist does a movable allocation use? An allocation on behalf of a
+ * page (migration, khugepaged) names the page's node and follows it; otherwise
+ * the class of the running task decides. A class that goes away takes no new
+ * pages, and what it had moves to the ordinary zones.
+ */
+struct zonelist *__pzone_route(int preferred_nid)
+{
+	const struct pzone_node *node = pzone_node_of(preferred_nid);
+
+	if (!node) {
+		if (!in_task() || current->pzone_bypass)
+			return NULL;
+		node = pzone_node_of(pzone_current_nid());
+	}
+	if (!node || !READ_ONCE(node->live))
+		return NULL;
+	return node->zonelist;
+}
+
+/**
+ * pzone_reclaim - free memory inside one pzone
+ * @node: the pzone
+ * @bytes: how much
+ *
+ * Direct reclaim, as an allocation in the pzone would do it. Returns the bytes
+ * that it got, which are fewer when nothing more can be had.
+ */
+u64 pzone_reclaim(struct pzone_node *node, u64 bytes)
+{
+	unsigned int noreclaim;
+	u64 got = 0;
+
+	noreclaim = memalloc_noreclaim_save();
+	while (got < bytes && READ_ONCE(node->live)) {
+		unsigned long pages = try_to_free_pages(node->zonelist, 0,
+							GFP_HIGHUSER_MOVABLE, NULL);
+
+		if (!pages)
+			break;
+		got += (u64)pages << PAGE_SHIFT;
+		cond_resched();
+	}
+	memalloc_noreclaim_restore(noreclaim);
+	return got;
+}
+
+static int __init pzone_nodes_init(void)
+{
+	/* A zonelist is sized for all nodes; these have one zone and an end. */
+	const size_t zonelist_size = offsetof(struct zonelist, _zonerefs[2]);
+	unsigned int i;
+
+	if (!pzone_nr_nids)
+		return 0;
+	pzone_nodes = kcalloc(pzone_nr_nids, sizeof(*pzone_nodes), GFP_KERNEL);
+	if (!pzone_nodes)
+		goto out_none;
+	for (i = 0; i < pzone_nr_nids; i++) {
+		struct pzone_node *node = &pzone_nodes[i];
+
+		node->nid = pzone_first_nid + i;
+		spin_lock_init(&node->oom_lock);
+		init_waitqueue_head(&node->oom_wait);
+		node->zonelist = kzalloc(zonelist_size, GFP_KERNEL);
+		if (!node->zonelist)
+			goto out_free;
+	}
+	pr_info("node ids %d-%d are reserved for memory classes\n",
+		pzone_first_nid, pzone_first_nid + pzone_nr_nids - 1);
+	return 0;
+
+out_free:
+	while (i--)
+		kfree(pzone_nodes[i].zonelist);
+	kfree(pzone_nodes);
+	pzone_nodes = NULL;
+out_none:
+	pr_err("no memory for the node ids: there will be no memory classes\n");
+	pzone_nr_nids = 0;
+	return -ENOMEM;
+}
+subsys_initcall(pzone_nodes_init);
