@@ -93,6 +93,34 @@ def round_trip(early, tmp):
         same((c["state"], c["actual"], q.klass("p0", "batch")), ("settled", 600 * MiB, None), what + "settled")
 
 
+def while_active(tmp):
+    """A migration that takes its time, and is given up."""
+    with Qemu(*pool_args(addr=ADDR)) as q:
+        q.qmp("pzone-create", pool="p0", name="db", size=64 * MiB, limit=512 * MiB)
+        d = Driver(q).start()
+        d.converge()
+        q.qmp("migrate-set-parameters", max_bandwidth=1)
+        q.qmp("migrate", uri="file:" + tmp + "/slow")
+        q.qmp("pzone-resize", pool="p0", name="db", size=128 * MiB)
+        db, first, nr = next(e for e in d.layout() if e[0] != 0)
+        same(q.qmp("query-migrate")["status"], "active", "while a migration is active")
+        same(d.change(PLUG, [(db, first + nr - 1, 1)])[0], BUSY, "... PLUG is answered BUSY")
+        same(d.change(UNPLUG, [(db, first, 1)])[0] in (BUSY, ERROR), True, "... UNPLUG does not work")
+        same(d.mem(2), 2, "... UNPLUG_ALL is answered BUSY")
+        same((q.klass("p0", "db")["size"], q.klass("p0", "db")["actual"], q.klass("p0", "db")["state"]),
+             (128 * MiB, 64 * MiB, "growing"), "... a wish is taken down")
+        actual = d.actual()
+        q.reset()
+        d = Driver(q).start()
+        same(d.actual(), actual, "... a reset can't unplug, and who owns what stays known")
+        q.qmp("migrate_cancel")
+        wait_migration(q, "cancelled")
+        same(d.mem(2), 0, "... after it the driver's UNPLUG_ALL works")
+        d.converge()
+        same((q.klass("p0", "db")["actual"], q.klass("p0", "db")["state"]), (128 * MiB, "settled"),
+             "... and the wish is fulfilled")
+
+
 def refused(what, parts, path, *args):
     with load(path, *args) as q:
         ok(not incoming(q), "not loaded: " + what)
@@ -108,6 +136,7 @@ try:
     with Qemu(*pool_args(addr=ADDR)) as q:
         q.qmp("pzone-create", pool="p0", name="db", size=512 * MiB)
         Driver(q).start().converge()
+        extents = [(e["addr"], e["size"]) for e in q.klass("p0", "db")["extents"]]
         save(q, on)
     with Qemu(*pool_args(addr=ADDR, pzone=None)) as q:
         stream = save(q, off)
@@ -119,11 +148,30 @@ try:
     refused("a stream with pzone=off into a device with pzone=on", ["'p0'", "'pzone'"], off, *pool_args(addr=ADDR))
     refused("another size", ["size"], on, *pool_args(addr=ADDR, size=4 * GiB))
 
-    # A stream that lies: the bitmap of the plugged blocks loses one block.
+    # Streams that lie about virtio-mem's bitmap, which is 64 bits at a time, big-endian.
+    plugged = set()
+    for addr, size in extents:
+        plugged.update(range((addr - ADDR) // (2 * MiB), (addr - ADDR + size) // (2 * MiB)))
+    plugged.update(range(1024 - 16, 1024))  # the memory map
+
+    def bitmap(blocks):
+        words = [sum(1 << b % 64 for b in blocks if b // 64 == w) for w in range(16)]
+        return struct.pack(">16Q", *words)
+
     with open(on, "rb") as f:
         stream = f.read()
-    bitmap = (((1 << 256) - 1)).to_bytes(128, "little")
-    ok(True, "the stream is %d bytes" % len(stream))
+    same(stream.count(bitmap(plugged)), 1, "the bitmap is in the stream as we think")
+    free = next(b for b in range(1024) if b not in plugged)
+    for what, blocks, parts in (
+            ("a block of a class that is not plugged", plugged - {min(plugged)},
+             ["'p0'", "block %d " % min(plugged), "not plugged"]),
+            ("a block of the memory map that is not plugged", plugged - {1023}, ["block 1023 ", "not plugged"]),
+            ("a plugged block of no class", plugged | {free}, ["block %d " % free, "no class"])):
+        with open(tmp + "/lie", "wb") as f:
+            f.write(stream.replace(bitmap(plugged), bitmap(blocks)))
+        refused(what, parts, tmp + "/lie", *pool_args(addr=ADDR))
+
+    while_active(tmp)
 finally:
     shutil.rmtree(tmp)
 done()

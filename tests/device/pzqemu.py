@@ -181,6 +181,11 @@ class Qemu:
     def klass(self, pool, name):
         return next((c for c in self.pool(pool)["classes"] if c["name"] == name), None)
 
+    def reset(self):
+        self.events("RESET")
+        self.qmp("system_reset")
+        assert self.events("RESET", TIMEOUT_S), "no RESET event"
+
     def hmp(self, line):
         return self.qmp("human-monitor-command", command_line=line)
 

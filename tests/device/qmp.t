@@ -105,7 +105,7 @@ with Qemu(*pool_args("p0"), *pool_args("p1", size=GiB, requested=512 * MiB, slot
 
     # a reset leaves what is wanted alone
     wanted = q.klass("p0", "db")
-    q.qmp("system_reset")
+    q.reset()
     same(q.klass("p0", "db"), wanted, "reset: wishes stay")
 
     like(q.hmp("info pzone"), ["pool p0", "pool p1", "class db", "128 MiB", "waiting"], "info pzone")

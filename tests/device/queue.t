@@ -105,8 +105,7 @@ def good_guest():
         # requested can't go below what is laid out, also by way of the guest
         plugged = q.pool("p0")["plugged"]
         same(plugged, 332 * MiB, "plugged: memory map and class")
-        q.qmp("system_reset")
-        time.sleep(0.1)
+        q.reset()
         p = q.pool("p0")
         same((p["plugged"], p["guest"], p["classes"][0]["actual"], p["classes"][0]["state"]),
              (0, "none", 0, "waiting"), "reset: nothing plugged, no guest, the class waits")
