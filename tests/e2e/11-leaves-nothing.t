@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo, interrupted in the middle, leaves no process and no file behind."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from pzone_host import poll     # noqa: E402
+
+SLOW = float(os.environ.get("PZONE_SLOW", "1"))
+count = 0
+failed = 0
+
+
+def ok(good, what, detail=""):
+    global count, failed
+    count += 1
+    failed += not good
+    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
+    for line in ("" if good else str(detail)).splitlines():
+        print("# " + line)
+
+
+def processes(work):
+    """Command lines that name the demo's temporary directory."""
+    found = []
+    for pid in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                line = f.read().replace(b"\0", b" ").decode(errors="replace")
+        except (OSError, ValueError):
+            continue
+        if work in line:
+            found.append("%s %s" % (pid, line[:200]))
+    return found
+
+
+def interrupted(sig, whom):
+    temp = tempfile.mkdtemp(prefix="pzone-leaves-", dir="/var/tmp")
+    log = os.path.join(temp, "log")
+    with open(log, "wb") as out:
+        # a session of its own, as a terminal has: the whole group gets Ctrl-C
+        demo = subprocess.Popen([os.path.join(TOP, "tests/e2e/demo")], stdin=subprocess.DEVNULL,
+                                stdout=out, stderr=out, start_new_session=True,
+                                env=dict(os.environ, TMPDIR=temp))
+    try:
+        def text():
+            with open(log, errors="replace") as f:
+                return f.read()
+        poll("the demo starts its VM", 90 * SLOW,
+             lambda: demo.poll() is not None or "Domain 'demo' started" in text())
+        time.sleep(0.5)
+        running = processes(temp)
+        ok(demo.poll() is None and any("qemu-system" in p for p in running) and
+           any("libvirtd" in p for p in running), "the demo runs libvirtd and QEMU", text()[-1500:])
+        if whom == "group":
+            os.killpg(demo.pid, sig)
+        else:
+            os.kill(demo.pid, sig)
+        status = demo.wait(30 * SLOW)
+        ok(status in (130, -sig), "it ends soon after %s" % signal.Signals(sig).name, "status %d" % status)
+        try:
+            poll("no process", 10, lambda: not processes(temp))
+        except TimeoutError:
+            pass
+        ok(not processes(temp), "... and leaves no process behind", "\n".join(processes(temp)))
+        left = [n for n in os.listdir(temp) if n != "log"]
+        if sig != signal.SIGKILL:
+            ok(not left, "... and no file", left)
+        with open("/proc/self/mountinfo") as f:
+            ok(not re.search(re.escape(temp), f.read()), "... and nothing mounted")
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+            demo.wait()
+        subprocess.call(["rm", "-rf", temp])
+
+
+interrupted(signal.SIGINT, "group")
+interrupted(signal.SIGTERM, "process")
+interrupted(signal.SIGKILL, "process")
+print("1..%d" % count)
+sys.exit(1 if failed else 0)
