@@ -28,8 +28,9 @@
  *   Threads: the library keeps no state of its own. Different objects may be
  *   used in different threads at once; one object by one thread at a time, or
  *   by many that only read. libvirt keeps a last error per thread: libpzone
- *   resets it on success and leaves it there on failure. Call pzone_init()
- *   once before the second thread starts.
+ *   leaves it alone. Call pzone_init() once before the second thread starts.
+ *   libvirt prints every error to stderr until a program installs a handler of
+ *   its own with virSetErrorFunc(): do that, libpzone must not do it for you.
  *
  *   Sizes are bytes. Flags of functions that take a domain are libvirt's own
  *   VIR_DOMAIN_AFFECT_CURRENT (0), _LIVE and _CONFIG.
@@ -49,7 +50,7 @@ extern "C" {
 #define PZONE_XML_NS		"urn:pzone:libvirt:domain:1.0"
 #define PZONE_XML_PREFIX	"pzone"
 #define PZONE_NAME_MAX		31		/* class name, without NUL */
-#define PZONE_POOL_MAX		127		/* pool name, without NUL */
+#define PZONE_POOL_MAX		31		/* pool name, without NUL: the device takes no more */
 #define PZONE_COOKIE_MAX	64		/* without NUL */
 #define PZONE_CLASSES_MAX	1024		/* in one domain */
 #define PZONE_XML_MAX_BYTES	(1024 * 1024)	/* of a document of classes */

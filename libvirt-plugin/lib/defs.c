@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * defs.c: the list of class definitions: building it, reading it from XML,
+ * writing it as XML, and the cookie of a definition.
+ *
+ * The parser refuses what it does not know, by name and line: a typing error in
+ * a bound must not silently give a class another bound.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libxml/parser.h>
+#include <libxml/xmlerror.h>
+#include "internal.h"
+
+/* name and pool of a struct pzone_def point into the same entry */
+struct entry {
+	struct pzone_def def;
+	char name[PZONE_NAME_MAX + 1];
+	char pool[PZONE_POOL_MAX + 1];
+};
+
+struct pzone_defs {
+	struct entry **entries;		/* each its own allocation: pointers stay good */
+	size_t nr, room;
+};
+
+int pzone_defs_new(struct pzone_defs **ret_defs, struct pzone_error *err)
+{
+	struct pzone_defs *defs = calloc(1, sizeof(*defs));
+
+	if (!defs)
+		return pzl_nomem(err);
+	*ret_defs = defs;
+	return 0;
+}
+
+struct pzone_defs *pzone_defs_free(struct pzone_defs *defs)
+{
+	if (defs) {
+		for (size_t i = 0; i < defs->nr; i++)
+			free(defs->entries[i]);
+		free(defs->entries);
+		free(defs);
+	}
+	return NULL;
+}
+
+size_t pzone_defs_count(const struct pzone_defs *defs)
+{
+	return defs->nr;
+}
+
+const struct pzone_def *pzone_defs_get(const struct pzone_defs *defs, size_t index)
+{
+	return index < defs->nr ? &defs->entries[index]->def : NULL;
+}
+
+const struct pzone_def *pzone_defs_find(const struct pzone_defs *defs, const char *name)
+{
+	for (size_t i = 0; i < defs->nr; i++)
+		if (!strcmp(defs->entries[i]->name, name))
+			return &defs->entries[i]->def;
+	return NULL;
+}
+
+int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool replace,
+		     struct pzone_error *err)
+{
+	struct entry *entry, **slot = NULL;
+	int rc;
+
+	rc = pzone_name_check(def->name, err);
+	if (rc)
+		return rc;
+	if (!pzl_pool_name_ok(def->pool))
+		return pzl_error(err, -EINVAL, PZONE_ERR_NO_POOL,
+				 "'%.64s' of class '%s' is not a pool name: a pool is called as the alias of its virtio-mem device, 1 to %d of A-Z a-z 0-9 _ -",
+				 def->pool ? def->pool : "", def->name, PZONE_POOL_MAX);
+	rc = pzl_check_bounds(def->name, def->size_bytes, def->guarantee_bytes,
+			      def->limit_bytes, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < defs->nr; i++)
+		if (!strcmp(defs->entries[i]->name, def->name))
+			slot = &defs->entries[i];
+	if (slot && !replace) {
+		if ((*slot)->def.line)
+			return pzl_error(err, -EEXIST, PZONE_ERR_EXISTS,
+					 "class '%s' is there twice, first in line %u",
+					 def->name, (*slot)->def.line);
+		return pzl_error(err, -EEXIST, PZONE_ERR_EXISTS, "there is a class '%s' already",
+				 def->name);
+	}
+	if (!slot && defs->nr >= PZONE_CLASSES_MAX)
+		return pzl_error(err, -E2BIG, PZONE_ERR_ARG,
+				 "class '%s' is one too many: a domain can have %d", def->name,
+				 PZONE_CLASSES_MAX);
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return pzl_nomem(err);
+	entry->def = *def;
+	strcpy(entry->name, def->name);		/* lengths were checked above */
+	strcpy(entry->pool, def->pool);
+	entry->def.name = entry->name;
+	entry->def.pool = entry->pool;
+	if (slot) {
+		free(*slot);
+		*slot = entry;
+		return 0;
+	}
+	if (defs->nr == defs->room) {
+		size_t room = defs->room ? defs->room * 2 : 8;
+		struct entry **grown = realloc(defs->entries, room * sizeof(*grown));
+
+		if (!grown) {
+			free(entry);
+			return pzl_nomem(err);
+		}
+		defs->entries = grown;
+		defs->room = room;
+	}
+	defs->entries[defs->nr++] = entry;
+	return 0;
+}
+
+int pzone_defs_put(struct pzone_defs *defs, const char *name, const char *pool,
+		   uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
+		   bool replace, struct pzone_error *err)
+{
+	struct pzone_def def = {
+		.name = name,
+		.pool = pool,
+		.size_bytes = size_bytes,
+		.has_guarantee = guarantee_bytes != PZL_LEFT_OUT,
+		.has_limit = limit_bytes != PZL_LEFT_OUT,
+	};
+
+	def.guarantee_bytes = def.has_guarantee ? guarantee_bytes : size_bytes;
+	def.limit_bytes = def.has_limit ? limit_bytes : size_bytes;
+	return pzl_defs_put_def(defs, &def, replace, err);
+}
+
+int pzone_defs_remove(struct pzone_defs *defs, const char *name, struct pzone_error *err)
+{
+	for (size_t i = 0; i < defs->nr; i++) {
+		if (strcmp(defs->entries[i]->name, name))
+			continue;
+		free(defs->entries[i]);
+		memmove(&defs->entries[i], &defs->entries[i + 1],
+			(defs->nr - i - 1) * sizeof(defs->entries[0]));
+		defs->nr--;
+		return 0;
+	}
+	return pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "there is no class '%s'", name);
+}
+
+int pzl_defs_copy(const struct pzone_defs *defs, struct pzone_defs **ret_defs,
+		  struct pzone_error *err)
+{
+	struct pzone_defs *copy = NULL;
+	int rc;
+
+	rc = pzone_defs_new(&copy, err);
+	for (size_t i = 0; !rc && i < defs->nr; i++)
+		rc = pzl_defs_put_def(copy, &defs->entries[i]->def, false, err);
+	if (rc) {
+		pzone_defs_free(copy);
+		return rc;
+	}
+	*ret_defs = copy;
+	return 0;
+}
+
+/* --- reading --- */
+
+int pzl_xml_read(const char *xml, size_t len, size_t max, const char *name,
+		 xmlDocPtr *ret_doc, struct pzone_error *err)
+{
+	/* No NOENT, DTDLOAD or HUGE: entities stay unexpanded, limits stay on. */
+	const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+			    XML_PARSE_BIG_LINES;
+	xmlParserCtxtPtr ctxt;
+	xmlDocPtr doc;
+	int rc = 0;
+
+	if (len > max)
+		return pzl_error(err, -E2BIG, PZONE_ERR_XML,
+				 "%s: %zu bytes are more than the %zu that are allowed",
+				 name, len, max);
+	ctxt = xmlNewParserCtxt();
+	if (!ctxt)
+		return pzl_nomem(err);
+	doc = xmlCtxtReadMemory(ctxt, xml, (int)len, NULL, NULL, options);
+	if (!doc) {
+		const xmlError *last = xmlCtxtGetLastError(ctxt);
+
+		if (last && last->code == XML_ERR_NO_MEMORY)
+			rc = pzl_nomem(err);
+		else
+			rc = pzl_error(err, -EINVAL, PZONE_ERR_XML, "%s:%d: malformed XML: %s",
+				       name, last && last->line > 0 ? last->line : 1,
+				       last && last->message ? last->message : "no reason given");
+	} else if (doc->intSubset || doc->extSubset) {
+		rc = pzl_error(err, -EINVAL, PZONE_ERR_XML,
+			       "%s:1: a document type declaration is not allowed here", name);
+		xmlFreeDoc(doc);
+	} else {
+		*ret_doc = doc;
+	}
+	xmlFreeParserCtxt(ctxt);
+	return rc;
+}
+
+struct reader {
+	const char *name;		/* of the document */
+	struct pzone_error *err;
+};
+
+static int bad(struct reader *r, xmlNodePtr node, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int bad(struct reader *r, xmlNodePtr node, const char *fmt, ...)
+{
+	char msg[512];
+	va_list ap;
+	long line = xmlGetLineNo(node);
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	return pzl_error(r->err, -EINVAL, PZONE_ERR_XML, "%s:%ld: %s", r->name,
+			 line > 0 ? line : 1, msg);
+}
+
+/* In our namespace or in none: libvirt hands metadata out without namespaces. */
+static bool is_element(xmlNodePtr node, const char *name)
+{
+	return node->type == XML_ELEMENT_NODE && !strcmp((const char *)node->name, name) &&
+	       (!node->ns || !strcmp((const char *)node->ns->href, PZONE_XML_NS));
+}
+
+static const char *const unit_words =
+	"bytes, KiB, MiB, GiB, TiB, KB, MB, GB and their like";
+
+/* The attributes of node may be only those of allowed (NULL-terminated). */
+static int check_attributes(struct reader *r, xmlNodePtr node, const char *const *allowed)
+{
+	for (xmlAttrPtr attr = node->properties; attr; attr = attr->next) {
+		const char *const *a = allowed;
+
+		while (*a && (attr->ns || strcmp(*a, (const char *)attr->name)))
+			a++;
+		if (!*a)
+			return bad(r, node, "<%s> has no attribute '%s%s%.64s'", node->name,
+				   attr->ns && attr->ns->prefix ?
+				   (const char *)attr->ns->prefix : "",
+				   attr->ns && attr->ns->prefix ? ":" : "", attr->name);
+	}
+	return 0;
+}
+
+/* Between elements only blanks, comments and processing instructions. */
+static int check_filler(struct reader *r, xmlNodePtr parent, xmlNodePtr node)
+{
+	switch (node->type) {
+	case XML_COMMENT_NODE:
+	case XML_PI_NODE:
+		return 0;
+	case XML_TEXT_NODE:
+	case XML_CDATA_SECTION_NODE:
+		if (!node->content || xmlIsBlankNode(node) ||
+		    strspn((const char *)node->content, " \t\r\n") ==
+		    strlen((const char *)node->content))
+			return 0;
+		return bad(r, node, "<%s> holds text where only elements are allowed",
+			   parent->name);
+	case XML_ELEMENT_NODE:
+		return bad(r, node, "<%s> has no element <%s%s%.64s>%s", parent->name,
+			   node->ns && node->ns->prefix ? (const char *)node->ns->prefix : "",
+			   node->ns && node->ns->prefix ? ":" : "", node->name,
+			   node->ns && strcmp((const char *)node->ns->href, PZONE_XML_NS) ?
+			   " of that namespace" : "");
+	default:
+		return bad(r, node, "<%s> holds something that is not allowed here",
+			   parent->name);
+	}
+}
+
+static int read_size(struct reader *r, xmlNodePtr node, uint64_t *ret_bytes)
+{
+	static const char *const allowed[] = { "unit", NULL };
+	xmlChar *unit = NULL, *text = NULL;
+	uint64_t value;
+	int rc;
+
+	rc = check_attributes(r, node, allowed);
+	if (rc)
+		goto out;
+	for (xmlNodePtr child = node->children; child; child = child->next)
+		if (child->type == XML_ELEMENT_NODE) {
+			rc = check_filler(r, node, child);
+			goto out;
+		}
+	unit = xmlGetNoNsProp(node, BAD_CAST "unit");
+	text = xmlNodeGetContent(node);
+	if (!text) {
+		rc = pzl_nomem(r->err);
+		goto out;
+	}
+	rc = pzl_digits((const char *)text, &value);
+	if (rc == -EINVAL) {
+		rc = bad(r, node, "'%.64s' in <%s> is not a whole number", text, node->name);
+		goto out;
+	}
+	if (!rc) {
+		rc = unit && !*unit ? -EINVAL :
+		     pzl_scale(value, (const char *)unit, 1024, ret_bytes);
+		if (rc == -EINVAL) {
+			rc = bad(r, node, "'%.64s' of <%s> is not a unit: there are %s", unit,
+				 node->name, unit_words);
+			goto out;
+		}
+	}
+	if (rc)
+		rc = bad(r, node, "'%.64s' in <%s> is too large", text, node->name);
+out:
+	xmlFree(unit);
+	xmlFree(text);
+	return rc;
+}
+
+static int read_class(struct reader *r, xmlNodePtr node, struct pzone_defs *defs)
+{
+	static const char *const allowed[] = { "name", "pool", NULL };
+	static const char *const parts[] = { "size", "guarantee", "limit" };
+	uint64_t values[3] = { 0 };
+	bool seen[3] = { false };
+	xmlChar *name = NULL, *pool = NULL;
+	struct pzone_def def = { 0 };
+	int rc;
+
+	rc = check_attributes(r, node, allowed);
+	if (rc)
+		goto out;
+	name = xmlGetNoNsProp(node, BAD_CAST "name");
+	pool = xmlGetNoNsProp(node, BAD_CAST "pool");
+	if (!name || !pool) {
+		rc = bad(r, node, "<class> needs an attribute '%s'", name ? "pool" : "name");
+		goto out;
+	}
+	for (xmlNodePtr child = node->children; child; child = child->next) {
+		size_t p = 0;
+
+		while (p < 3 && !is_element(child, parts[p]))
+			p++;
+		if (p == 3) {
+			rc = check_filler(r, node, child);
+		} else if (seen[p]) {
+			rc = bad(r, child, "<%s> of class '%.64s' is there twice", parts[p], name);
+		} else {
+			rc = read_size(r, child, &values[p]);
+			seen[p] = true;
+		}
+		if (rc)
+			goto out;
+	}
+	if (!seen[0]) {
+		rc = bad(r, node, "class '%.64s' has no <size>", name);
+		goto out;
+	}
+	def.name = (const char *)name;
+	def.pool = (const char *)pool;
+	def.size_bytes = values[0];
+	def.has_guarantee = seen[1];
+	def.has_limit = seen[2];
+	def.guarantee_bytes = seen[1] ? values[1] : values[0];
+	def.limit_bytes = seen[2] ? values[2] : values[0];
+	def.line = (unsigned int)xmlGetLineNo(node);
+	rc = pzl_defs_put_def(defs, &def, false, r->err);
+	if (rc && rc != -ENOMEM) {
+		pzl_error_at(r->err, r->name, def.line);
+		rc = -EINVAL;
+	}
+out:
+	xmlFree(name);
+	xmlFree(pool);
+	return rc;
+}
+
+int pzone_defs_parse(const char *xml, size_t len, const char *name,
+		     struct pzone_defs **ret_defs, struct pzone_error *err)
+{
+	static const char *const none[] = { NULL };
+	struct reader r = { .name = name ? name : "XML", .err = err };
+	struct pzone_defs *defs = NULL;
+	xmlDocPtr doc = NULL;
+	xmlNodePtr root;
+	int rc;
+
+	rc = pzl_xml_read(xml, len, PZONE_XML_MAX_BYTES, r.name, &doc, err);
+	if (rc)
+		goto out;
+	rc = pzone_defs_new(&defs, err);
+	if (rc)
+		goto out;
+	root = xmlDocGetRootElement(doc);
+	if (is_element(root, "class")) {
+		rc = read_class(&r, root, defs);
+		goto out;
+	}
+	if (!is_element(root, "pzones")) {
+		rc = bad(&r, root,
+			 "the document starts with <%.64s>, not with <pzones> or <class> of namespace %s",
+			 root->name, PZONE_XML_NS);
+		goto out;
+	}
+	rc = check_attributes(&r, root, none);
+	for (xmlNodePtr child = root->children; !rc && child; child = child->next)
+		rc = is_element(child, "class") ? read_class(&r, child, defs) :
+						  check_filler(&r, root, child);
+out:
+	if (rc)
+		pzone_defs_free(defs);
+	else
+		*ret_defs = defs;
+	if (doc)
+		xmlFreeDoc(doc);
+	return rc;
+}
+
+int pzone_defs_parse_file(const char *path, struct pzone_defs **ret_defs,
+			  struct pzone_error *err)
+{
+	bool is_stdin = !strcmp(path, "-");
+	char *buf = NULL;
+	FILE *file;
+	size_t len;
+	int rc;
+
+	file = is_stdin ? stdin : fopen(path, "re");
+	if (!file) {
+		rc = -errno;
+		return pzl_error(err, rc, PZONE_ERR_IO, "cannot read '%s': %s", path,
+				 strerror(-rc));
+	}
+	/* One byte more than allowed, so that too long is seen as too long. */
+	buf = malloc(PZONE_XML_MAX_BYTES + 1);
+	if (!buf) {
+		rc = pzl_nomem(err);
+		goto out;
+	}
+	errno = 0;
+	len = fread(buf, 1, PZONE_XML_MAX_BYTES + 1, file);
+	if (ferror(file)) {
+		rc = errno ? -errno : -EIO;
+		pzl_error(err, rc, PZONE_ERR_IO, "cannot read '%s': %s", path, strerror(-rc));
+		goto out;
+	}
+	rc = pzone_defs_parse(buf, len, is_stdin ? "stdin" : path, ret_defs, err);
+out:
+	free(buf);
+	if (!is_stdin)
+		fclose(file);
+	return rc;
+}
+
+/* --- writing --- */
+
+static void write_size(FILE *out, const char *prefix, const char *name, uint64_t bytes)
+{
+	char text[32], *unit;
+
+	pzone_size_format(bytes, false, text, sizeof(text));
+	unit = strchr(text, ' ');
+	*unit++ = '\0';
+	fprintf(out, "    <%s%s unit='%s'>%s</%s%s>\n", prefix, name, unit, text, prefix, name);
+}
+
+/* Nothing is escaped: names are checked when they enter a list. */
+int pzl_defs_format(const struct pzone_defs *defs, bool bare, char **ret_xml,
+		    struct pzone_error *err)
+{
+	const char *p = bare ? "" : PZONE_XML_PREFIX ":";
+	char *buf = NULL;
+	size_t len;
+	FILE *out = open_memstream(&buf, &len);
+
+	if (!out)
+		return pzl_nomem(err);
+	if (bare)
+		fprintf(out, "<pzones>\n");
+	else
+		fprintf(out, "<%spzones xmlns:%s='%s'>\n", p, PZONE_XML_PREFIX, PZONE_XML_NS);
+	for (size_t i = 0; i < defs->nr; i++) {
+		const struct pzone_def *def = &defs->entries[i]->def;
+
+		fprintf(out, "  <%sclass name='%s' pool='%s'>\n", p, def->name, def->pool);
+		write_size(out, p, "size", def->size_bytes);
+		if (def->has_guarantee)
+			write_size(out, p, "guarantee", def->guarantee_bytes);
+		if (def->has_limit)
+			write_size(out, p, "limit", def->limit_bytes);
+		fprintf(out, "  </%sclass>\n", p);
+	}
+	fprintf(out, "</%spzones>\n", p);
+	if (fclose(out)) {
+		free(buf);
+		return pzl_nomem(err);
+	}
+	*ret_xml = buf;
+	return 0;
+}
+
+int pzone_defs_format(const struct pzone_defs *defs, char **ret_xml, struct pzone_error *err)
+{
+	return pzl_defs_format(defs, false, ret_xml, err);
+}
+
+/* --- cookie --- */
+
+/*
+ * FNV-1a with 128 bits: it tells an edited definition from the one applied
+ * before; it is no protection against somebody who makes collisions in his own
+ * domain's XML.
+ */
+void pzone_def_cookie(const struct pzone_def *def, char ret_cookie[PZONE_COOKIE_MAX + 1])
+{
+	const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13b;
+	unsigned __int128 hash = ((unsigned __int128)0x6c62272e07bb0142ULL << 64) |
+				 0x62b821756295c58dULL;
+	char text[PZONE_NAME_MAX + PZONE_POOL_MAX + 96];
+
+	snprintf(text, sizeof(text), "%s %s %" PRIu64 " %" PRIu64 " %" PRIu64, def->name,
+		 def->pool, def->size_bytes, def->guarantee_bytes, def->limit_bytes);
+	for (const char *p = text; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * prime;
+	snprintf(ret_cookie, PZONE_COOKIE_MAX + 1, "pz1-%016" PRIx64 "%016" PRIx64,
+		 (uint64_t)(hash >> 64), (uint64_t)hash);
+}
+
+bool pzone_cookie_is_ours(const char *cookie)
+{
+	return cookie && !strncmp(cookie, "pz1-", 4) && strlen(cookie) == 4 + 32 &&
+	       strspn(cookie + 4, "0123456789abcdef") == 32;
+}

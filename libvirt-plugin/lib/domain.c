@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * domain.c: define, undefine, resize and set, on the running domain, on its
+ * persistent definition, or on both.
+ *
+ * Each works in the same order: look at everything that can refuse, then write
+ * the metadata, then tell the device, and put the metadata back if the device
+ * refuses after all. Metadata goes first because pzoned destroys a class whose
+ * cookie is ours and that no metadata names. pzoned may also be quicker than we
+ * are, so "it has been done already" is a success.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "internal.h"
+
+/* What a change of both copies of the metadata needs. */
+struct change {
+	virDomainPtr dom;
+	unsigned int targets;
+	struct pzone_defs *old_config, *old_live;	/* NULL: not a target */
+	struct pzone_defs *new_config, *new_live;
+	bool wrote_config, wrote_live;
+};
+
+static int change_open(struct change *c, virDomainPtr dom, unsigned int flags,
+		       struct pzone_error *err)
+{
+	int rc;
+
+	memset(c, 0, sizeof(*c));
+	c->dom = dom;
+	rc = pzl_targets(dom, flags, &c->targets, err);
+	if (!rc && (c->targets & VIR_DOMAIN_AFFECT_CONFIG)) {
+		rc = pzl_metadata_read(dom, VIR_DOMAIN_AFFECT_CONFIG, &c->old_config, err);
+		if (!rc)
+			rc = pzl_defs_copy(c->old_config, &c->new_config, err);
+	}
+	if (!rc && (c->targets & VIR_DOMAIN_AFFECT_LIVE)) {
+		rc = pzl_metadata_read(dom, VIR_DOMAIN_AFFECT_LIVE, &c->old_live, err);
+		if (!rc)
+			rc = pzl_defs_copy(c->old_live, &c->new_live, err);
+	}
+	return rc;
+}
+
+static void change_close(struct change *c)
+{
+	pzone_defs_free(c->old_config);
+	pzone_defs_free(c->old_live);
+	pzone_defs_free(c->new_config);
+	pzone_defs_free(c->new_live);
+}
+
+static int change_write(struct change *c, bool config, bool live, struct pzone_error *err)
+{
+	int rc = 0;
+
+	if (config && c->new_config) {
+		rc = pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_CONFIG, c->new_config, err);
+		c->wrote_config = !rc;
+	}
+	if (!rc && live && c->new_live) {
+		rc = pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_LIVE, c->new_live, err);
+		c->wrote_live = !rc;
+	}
+	return rc;
+}
+
+/* Best effort: what was refused is being reported already. */
+static void change_undo(struct change *c)
+{
+	if (c->wrote_live)
+		pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_LIVE, c->old_live, NULL);
+	if (c->wrote_config)
+		pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_CONFIG, c->old_config, NULL);
+}
+
+static int check_against_pools(virDomainPtr dom, unsigned int target,
+			       const struct pzone_defs *defs, struct pzone_error *err)
+{
+	struct pzone_pools *pools = NULL;
+	int rc;
+
+	rc = pzone_pools_get(dom, target, &pools, err);
+	if (!rc)
+		rc = pzone_defs_check(defs, pools, virDomainGetName(dom), err);
+	pzone_pools_free(pools);
+	return rc;
+}
+
+static int put_all(struct pzone_defs *into, const struct pzone_defs *defs,
+		   struct pzone_error *err)
+{
+	const struct pzone_def *def;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && (def = pzone_defs_get(defs, i)); i++)
+		rc = pzl_defs_put_def(into, def, true, err);
+	return rc;
+}
+
+/* --- define --- */
+
+/* Would the device take all of defs? The device's own sizes count here, not the
+ * metadata's: they may have been resized since. */
+static int check_live(const struct pzone_defs *defs, const struct pzone_live *live,
+		      virDomainPtr dom, struct pzone_error *err)
+{
+	const char *who = virDomainGetName(dom);
+	const struct pzone_live_class *cls;
+	const struct pzone_live_pool *pool;
+	const struct pzone_def *def;
+	int rc;
+
+	if (pzone_live_pool_count(live) == 0) {
+		struct pzone_pools *pools = NULL;
+
+		rc = pzone_pools_get(dom, VIR_DOMAIN_AFFECT_LIVE, &pools, NULL);
+		rc = pzl_no_pool(err, who, rc ? NULL : pools);
+		pzone_pools_free(pools);
+		return rc;
+	}
+	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+		pool = pzone_live_pool_find(live, def->pool);
+		if (!pool)
+			return pzl_error(err, -ENOENT, PZONE_ERR_NO_POOL,
+					 "class '%s' names pool '%s', and running domain '%s' has no such pool",
+					 def->name, def->pool, who);
+		cls = pzone_live_class_find(live, def->name);
+		if (cls && strcmp(cls->pool, def->pool))
+			return pzl_error(err, -EEXIST, PZONE_ERR_EXISTS,
+					 "class '%s' lives in pool '%s' and can't move to pool '%s' while the domain runs: undefine it first",
+					 def->name, cls->pool, def->pool);
+		if (cls && cls->state == PZONE_STATE_DESTROYING)
+			return pzl_error(err, -EBUSY, PZONE_ERR_BUSY,
+					 "an older class '%s' is still being destroyed: try again when it has gone",
+					 def->name);
+		rc = pzl_check_block("size", def->name, def->size_bytes, pool->name,
+				     pool->block_bytes, err);
+		if (!rc)
+			rc = pzl_check_block("guarantee", def->name, def->guarantee_bytes,
+					     pool->name, pool->block_bytes, err);
+		if (!rc)
+			rc = pzl_check_block("limit", def->name, def->limit_bytes, pool->name,
+					     pool->block_bytes, err);
+		if (rc)
+			return rc;
+	}
+	for (size_t p = 0; (pool = pzone_live_pool_at(live, p)); p++) {
+		uint64_t more = 0, freed = pool->available_bytes;
+		char a[32], b[32];
+
+		for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+			if (strcmp(def->pool, pool->name))
+				continue;
+			cls = pzone_live_class_find(live, def->name);
+			freed += cls ? cls->size_bytes : 0;
+			more = def->size_bytes > UINT64_MAX - more ? UINT64_MAX :
+								     more + def->size_bytes;
+		}
+		if (more > 0 && more > freed)
+			return pzl_error(err, -ENOSPC, PZONE_ERR_NO_SPACE,
+					 "the new sizes take %s of pool '%s' and only %s are left for them: make them or other classes smaller",
+					 pzone_size_format(more, false, a, sizeof(a)), pool->name,
+					 pzone_size_format(freed, false, b, sizeof(b)));
+	}
+	return 0;
+}
+
+static int apply_one(virDomainPtr dom, const struct pzone_def *def,
+		     const struct pzone_live_class *before, struct pzone_error *err)
+{
+	char cookie[PZONE_COOKIE_MAX + 1];
+	const struct pzone_live_class *now;
+	struct pzone_live *live = NULL;
+	int rc;
+
+	pzone_def_cookie(def, cookie);
+	if (before && !strcmp(before->cookie, cookie) && before->size_bytes == def->size_bytes)
+		return 0;
+	if (before)
+		return pzone_live_set(dom, def->pool, def->name, def->size_bytes,
+				      def->guarantee_bytes, def->limit_bytes, cookie, err);
+	rc = pzone_live_create(dom, def->pool, def->name, def->size_bytes, def->guarantee_bytes,
+			       def->limit_bytes, cookie, err);
+	if (!rc || pzone_live_query(dom, &live, NULL))
+		return rc;
+	/* Refused because pzoned did it a moment ago? */
+	now = pzone_live_class_find(live, def->name);
+	if (now && !strcmp(now->cookie, cookie) && now->state != PZONE_STATE_DESTROYING)
+		rc = 0;
+	pzone_live_free(live);
+	return rc;
+}
+
+/* What is made smaller first makes room for what follows. */
+static bool shrinks(const struct pzone_def *def, const struct pzone_live_class *before)
+{
+	return before && def->size_bytes <= before->size_bytes;
+}
+
+static int apply_all(virDomainPtr dom, const struct pzone_defs *defs,
+		     const struct pzone_live *before, struct pzone_error *err)
+{
+	const struct pzone_live_class *cls;
+	const struct pzone_def *def;
+	int rc = 0;
+
+	for (int pass = 0; !rc && pass < 2; pass++)
+		for (size_t i = 0; !rc && (def = pzone_defs_get(defs, i)); i++) {
+			cls = pzone_live_class_find(before, def->name);
+			if (shrinks(def, cls) == (pass == 0))
+				rc = apply_one(dom, def, cls, err);
+		}
+	if (!rc)
+		return 0;
+	/* Back to what was: first the new ones away, then the old ones as they were. */
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+			cls = pzone_live_class_find(before, def->name);
+			if (!cls && pass == 0)
+				pzone_live_destroy(dom, def->pool, def->name, NULL);
+			else if (cls && shrinks(def, cls) == (pass == 1))
+				pzone_live_set(dom, cls->pool, cls->name, cls->size_bytes,
+					       cls->guarantee_bytes, cls->limit_bytes,
+					       cls->cookie, NULL);
+		}
+	return rc;
+}
+
+int pzone_domain_define(virDomainPtr dom, const struct pzone_defs *defs, unsigned int flags,
+			struct pzone_error *err)
+{
+	struct pzone_live *live = NULL;
+	struct change c;
+	int rc;
+
+	rc = change_open(&c, dom, flags, err);
+	if (!rc && c.new_config)
+		rc = put_all(c.new_config, defs, err);
+	if (!rc && c.new_config)
+		rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
+	if (!rc && c.new_live)
+		rc = put_all(c.new_live, defs, err);
+	if (!rc && c.new_live)
+		rc = pzone_live_query(dom, &live, err);
+	if (!rc && c.new_live)
+		rc = check_live(defs, live, dom, err);
+	if (rc)
+		goto out;
+	rc = change_write(&c, true, true, err);
+	if (!rc && live)
+		rc = apply_all(dom, defs, live, err);
+	if (rc)
+		change_undo(&c);
+out:
+	pzone_live_free(live);
+	change_close(&c);
+	return rc;
+}
+
+/* --- undefine --- */
+
+int pzone_domain_undefine(virDomainPtr dom, const char *name, unsigned int flags,
+			  struct pzone_error *err)
+{
+	const struct pzone_live_class *cls = NULL;
+	struct pzone_live *live = NULL;
+	bool in_config, in_live;
+	struct change c;
+	int rc;
+
+	rc = change_open(&c, dom, flags, err);
+	if (rc)
+		goto out;
+	in_config = c.new_config && !pzone_defs_remove(c.new_config, name, NULL);
+	in_live = c.new_live && !pzone_defs_remove(c.new_live, name, NULL);
+	if (c.targets & VIR_DOMAIN_AFFECT_LIVE) {
+		rc = pzone_live_query(dom, &live, err);
+		/* Without a device that knows classes, there is just the metadata. */
+		if (rc == -EOPNOTSUPP && (in_live || in_config))
+			rc = 0;
+		if (rc)
+			goto out;
+		cls = live ? pzone_live_class_find(live, name) : NULL;
+		if (cls && cls->state == PZONE_STATE_DESTROYING && !in_live && !in_config) {
+			rc = 0;		/* asked twice: it is on its way out */
+			goto out;
+		}
+	}
+	if (!in_config && !in_live && !cls) {
+		rc = pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "domain '%s' has no class '%s'%s",
+			       virDomainGetName(dom), name,
+			       c.targets == VIR_DOMAIN_AFFECT_CONFIG ?
+			       " in its persistent definition" : "");
+		goto out;
+	}
+	rc = change_write(&c, in_config, in_live, err);
+	if (!rc && cls && cls->state != PZONE_STATE_DESTROYING) {
+		rc = pzone_live_destroy(dom, cls->pool, name, err);
+		if (rc == -EREMOTEIO) {
+			struct pzone_live *now = NULL;
+
+			/* Refused because pzoned did it a moment ago? */
+			if (!pzone_live_query(dom, &now, NULL)) {
+				cls = pzone_live_class_find(now, name);
+				if (!cls || cls->state == PZONE_STATE_DESTROYING)
+					rc = 0;
+			}
+			pzone_live_free(now);
+		}
+	}
+	if (rc)
+		change_undo(&c);
+out:
+	pzone_live_free(live);
+	change_close(&c);
+	return rc;
+}
+
+/* --- resize and set --- */
+
+static int no_class(virDomainPtr dom, const char *name, unsigned int target,
+		    struct pzone_error *err)
+{
+	return pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "%s domain '%s' has no class '%s'",
+			 target == VIR_DOMAIN_AFFECT_LIVE ? "running" :
+			 "the persistent definition of", virDomainGetName(dom), name);
+}
+
+/* Find the class in the device; it must be one that can be changed. */
+static int find_live(virDomainPtr dom, const char *name, const struct pzone_live *live,
+		     const struct pzone_defs *defs, const struct pzone_live_class **ret_cls,
+		     struct pzone_error *err)
+{
+	const struct pzone_live_class *cls = pzone_live_class_find(live, name);
+
+	if (!cls && pzone_live_pool_count(live) == 0)
+		return pzl_no_pool(err, virDomainGetName(dom), NULL);
+	if (!cls && defs && pzone_defs_find(defs, name))
+		return pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS,
+				 "class '%s' of domain '%s' is defined and not applied yet: is pzoned running?",
+				 name, virDomainGetName(dom));
+	if (!cls)
+		return no_class(dom, name, VIR_DOMAIN_AFFECT_LIVE, err);
+	if (cls->state == PZONE_STATE_DESTROYING)
+		return pzl_error(err, -EBUSY, PZONE_ERR_BUSY, "class '%s' is being destroyed",
+				 name);
+	*ret_cls = cls;
+	return 0;
+}
+
+int pzone_domain_resize(virDomainPtr dom, const char *name, uint64_t size_bytes,
+			unsigned int flags, struct pzone_error *err)
+{
+	const struct pzone_live_class *cls = NULL;
+	const struct pzone_live_pool *pool;
+	struct pzone_live *live = NULL;
+	const struct pzone_def *def;
+	struct change c;
+	uint64_t guarantee = PZL_LEFT_OUT, limit = PZL_LEFT_OUT;
+	int rc;
+
+	rc = change_open(&c, dom, flags, err);
+	if (!rc && c.new_config) {
+		def = pzone_defs_find(c.new_config, name);
+		rc = !def ? no_class(dom, name, VIR_DOMAIN_AFFECT_CONFIG, err) :
+			    pzone_defs_put(c.new_config, def->name, def->pool, size_bytes,
+					   def->has_guarantee ? def->guarantee_bytes : PZL_LEFT_OUT,
+					   def->has_limit ? def->limit_bytes : PZL_LEFT_OUT,
+					   true, err);
+		if (!rc)
+			rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
+	}
+	if (!rc && c.old_live) {
+		rc = pzone_live_query(dom, &live, err);
+		if (!rc)
+			rc = find_live(dom, name, live, c.old_live, &cls, err);
+		pool = rc ? NULL : pzone_live_pool_find(live, cls->pool);
+		if (pool)
+			rc = pzl_check_block("size", name, size_bytes, pool->name,
+					     pool->block_bytes, err);
+	}
+	if (rc)
+		goto out;
+	if (cls) {
+		/* Bounds that nobody wrote down are no bounds: they follow the size. */
+		def = pzone_defs_find(c.old_live, name);
+		if (def && pzone_cookie_is_ours(cls->cookie) && !def->has_guarantee)
+			guarantee = size_bytes;
+		if (def && pzone_cookie_is_ours(cls->cookie) && !def->has_limit)
+			limit = size_bytes;
+		rc = pzl_check_bounds(name, size_bytes,
+				      guarantee == PZL_LEFT_OUT ? cls->guarantee_bytes : guarantee,
+				      limit == PZL_LEFT_OUT ? cls->limit_bytes : limit, err);
+		if (rc)
+			goto out;
+	}
+	rc = change_write(&c, true, false, err);
+	if (!rc && cls && guarantee == PZL_LEFT_OUT && limit == PZL_LEFT_OUT)
+		rc = pzone_live_resize(dom, cls->pool, name, size_bytes, err);
+	else if (!rc && cls)
+		rc = pzone_live_set(dom, cls->pool, name, size_bytes, guarantee, limit, NULL, err);
+	if (rc)
+		change_undo(&c);
+out:
+	pzone_live_free(live);
+	change_close(&c);
+	return rc;
+}
+
+/* The definition with new bounds; *ret_def is what it then says. */
+static int put_bounds(virDomainPtr dom, struct pzone_defs *defs, unsigned int target,
+		      const char *name, uint64_t guarantee, uint64_t limit,
+		      struct pzone_error *err)
+{
+	const struct pzone_def *def = pzone_defs_find(defs, name);
+
+	if (!def)
+		return no_class(dom, name, target, err);
+	if (guarantee == PZL_LEFT_OUT && def->has_guarantee)
+		guarantee = def->guarantee_bytes;
+	if (limit == PZL_LEFT_OUT && def->has_limit)
+		limit = def->limit_bytes;
+	return pzone_defs_put(defs, def->name, def->pool, def->size_bytes, guarantee, limit,
+			      true, err);
+}
+
+int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_bytes,
+		     uint64_t limit_bytes, unsigned int flags, struct pzone_error *err)
+{
+	const struct pzone_live_class *cls = NULL;
+	const struct pzone_live_pool *pool;
+	char cookie[PZONE_COOKIE_MAX + 1];
+	struct pzone_live *live = NULL;
+	bool in_live = false;
+	struct change c;
+	int rc;
+
+	rc = change_open(&c, dom, flags, err);
+	if (!rc && c.new_config) {
+		rc = put_bounds(dom, c.new_config, VIR_DOMAIN_AFFECT_CONFIG, name, guarantee_bytes,
+				limit_bytes, err);
+		if (!rc)
+			rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
+	}
+	if (!rc && c.new_live) {
+		rc = pzone_live_query(dom, &live, err);
+		if (!rc)
+			rc = find_live(dom, name, live, c.old_live, &cls, err);
+		in_live = pzone_defs_find(c.new_live, name);
+		if (!rc && in_live)
+			rc = put_bounds(dom, c.new_live, VIR_DOMAIN_AFFECT_LIVE, name,
+					guarantee_bytes, limit_bytes, err);
+		pool = rc ? NULL : pzone_live_pool_find(live, cls->pool);
+		if (pool && guarantee_bytes != PZL_LEFT_OUT)
+			rc = pzl_check_block("guarantee", name, guarantee_bytes, pool->name,
+					     pool->block_bytes, err);
+		if (pool && !rc && limit_bytes != PZL_LEFT_OUT)
+			rc = pzl_check_block("limit", name, limit_bytes, pool->name,
+					     pool->block_bytes, err);
+		if (!rc)
+			rc = pzl_check_bounds(name, cls->size_bytes,
+					      guarantee_bytes == PZL_LEFT_OUT ?
+					      cls->guarantee_bytes : guarantee_bytes,
+					      limit_bytes == PZL_LEFT_OUT ?
+					      cls->limit_bytes : limit_bytes, err);
+	}
+	if (rc)
+		goto out;
+	if (in_live)
+		pzone_def_cookie(pzone_defs_find(c.new_live, name), cookie);
+	/*
+	 * The device first here: with the new cookie in it, pzoned finds nothing to
+	 * apply when it hears of the metadata, and the class keeps its size.
+	 */
+	if (cls)
+		rc = pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, guarantee_bytes,
+				    limit_bytes, in_live ? cookie : NULL, err);
+	if (!rc)
+		rc = change_write(&c, true, in_live, err);
+	if (rc) {
+		change_undo(&c);
+		if (cls)
+			pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, cls->guarantee_bytes,
+				       cls->limit_bytes, cls->cookie, NULL);
+	}
+out:
+	pzone_live_free(live);
+	change_close(&c);
+	return rc;
+}

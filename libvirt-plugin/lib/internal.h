@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * internal.h: what the files of libpzone share. Nothing here is exported.
+ */
+#ifndef PZONE_INTERNAL_H
+#define PZONE_INTERNAL_H
+
+#include <libxml/tree.h>
+#include "libpzone.h"
+
+#define PZL_LEFT_OUT	UINT64_MAX	/* a guarantee or limit that nobody gave */
+#define PZL_AFFECT	(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG)
+
+/*
+ * Fill in err (may be NULL) and return errnum, so that a function can fail in
+ * one statement. Line breaks and control characters become spaces.
+ */
+int pzl_error(struct pzone_error *err, int errnum, int code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+int pzl_nomem(struct pzone_error *err);
+/* From libvirt's last error; what says what was tried ("read the XML"). */
+int pzl_libvirt_error(struct pzone_error *err, virDomainPtr dom, const char *what);
+/* Put "NAME:LINE: " before what err says. */
+void pzl_error_at(struct pzone_error *err, const char *name, unsigned int line);
+
+/* value * unit; unit NULL or "": default_scale. -EINVAL unknown unit, -ERANGE. */
+int pzl_scale(uint64_t value, const char *unit, uint64_t default_scale, uint64_t *ret_bytes);
+/* Decimal digits only, blanks around them allowed. -EINVAL, -ERANGE */
+int pzl_digits(const char *text, uint64_t *ret_value);
+
+bool pzl_pool_name_ok(const char *name);
+
+/* Bytes of `size` rounded down and up to blocks, and the sentence about it. */
+int pzl_check_block(const char *what, const char *name, uint64_t size_bytes,
+		    const char *pool, uint64_t block_bytes, struct pzone_error *err);
+int pzl_check_bounds(const char *name, uint64_t size_bytes, uint64_t guarantee_bytes,
+		     uint64_t limit_bytes, struct pzone_error *err);
+/* Part of a region that holds its memory map: 64 bytes per 4 KiB, in blocks. */
+uint64_t pzl_memmap_bytes(uint64_t region_bytes, uint64_t block_bytes);
+
+/* Parse with all the precautions. *ret_doc is the caller's to xmlFreeDoc(). */
+int pzl_xml_read(const char *xml, size_t len, size_t max, const char *name,
+		 xmlDocPtr *ret_doc, struct pzone_error *err);
+
+int pzl_defs_copy(const struct pzone_defs *defs, struct pzone_defs **ret_defs,
+		  struct pzone_error *err);
+int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool replace,
+		     struct pzone_error *err);
+/* Without namespace: the form in which libvirt's metadata calls take it. */
+int pzl_defs_format(const struct pzone_defs *defs, bool bare, char **ret_xml,
+		    struct pzone_error *err);
+
+/*
+ * Turn flags into the targets they mean (LIVE and/or CONFIG), refusing LIVE of a
+ * domain that is shut off and CONFIG of a transient one.
+ */
+int pzl_targets(virDomainPtr dom, unsigned int flags, unsigned int *ret_targets,
+		struct pzone_error *err);
+/* One target each. */
+int pzl_metadata_read(virDomainPtr dom, unsigned int target, struct pzone_defs **ret_defs,
+		      struct pzone_error *err);
+int pzl_metadata_write(virDomainPtr dom, unsigned int target, const struct pzone_defs *defs,
+		       struct pzone_error *err);
+
+/* "domain 'NAME' has no pool ..." */
+int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_pools *pools);
+
+#endif

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * size.c: sizes with units as libvirt and virsh have them, and the rules of names.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include "internal.h"
+
+int pzl_scale(uint64_t value, const char *unit, uint64_t default_scale, uint64_t *ret_bytes)
+{
+	static const char letters[] = "kmgtpe";
+	uint64_t scale = 1, base;
+	const char *letter;
+
+	if (!unit || !*unit) {
+		scale = default_scale;
+	} else if (strcasecmp(unit, "b") && strcasecmp(unit, "byte") && strcasecmp(unit, "bytes")) {
+		letter = strchr(letters, tolower((unsigned char)unit[0]));
+		if (!letter)
+			return -EINVAL;
+		if (!unit[1] || !strcasecmp(unit + 1, "ib"))
+			base = 1024;
+		else if (!strcasecmp(unit + 1, "b"))
+			base = 1000;
+		else
+			return -EINVAL;
+		for (const char *p = letters; p <= letter; p++)
+			scale *= base;		/* at most 1024^6 */
+	}
+	if (value > UINT64_MAX / scale)
+		return -ERANGE;
+	value *= scale;
+	/* INT64_MAX: what JSON and libvirt's own types carry safely. */
+	if (value > INT64_MAX)
+		return -ERANGE;
+	*ret_bytes = value;
+	return 0;
+}
+
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+int pzl_digits(const char *text, uint64_t *ret_value)
+{
+	uint64_t v = 0;
+
+	while (blank(*text))
+		text++;
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		unsigned int d = *text - '0';
+
+		if (v > (UINT64_MAX - d) / 10)
+			return -ERANGE;
+		v = v * 10 + d;
+	}
+	while (blank(*text))
+		text++;
+	if (*text)
+		return -EINVAL;
+	*ret_value = v;
+	return 0;
+}
+
+int pzone_size_parse(const char *text, uint64_t *ret_bytes, struct pzone_error *err)
+{
+	char digits[32];
+	size_t n;
+	uint64_t v;
+	int rc;
+
+	if (!text)
+		return pzl_error(err, -EINVAL, PZONE_ERR_ARG, "no size was given");
+	n = strspn(text, "0123456789");
+	if (n == 0)
+		goto invalid;
+	if (n >= sizeof(digits))
+		goto range;
+	memcpy(digits, text, n);
+	digits[n] = '\0';
+	rc = pzl_digits(digits, &v);
+	if (!rc)
+		rc = pzl_scale(v, text + n, 1024, &v);
+	if (rc == -ERANGE)
+		goto range;
+	if (rc)
+		goto invalid;
+	*ret_bytes = v;
+	return 0;
+range:
+	return pzl_error(err, -ERANGE, PZONE_ERR_SIZE, "size '%s' is too large", text);
+invalid:
+	return pzl_error(err, -EINVAL, PZONE_ERR_SIZE,
+			 "'%s' is not a size: write a whole number and a unit such as 512MiB, 1GiB or 2GB (no unit: KiB)",
+			 text);
+}
+
+char *pzone_size_format(uint64_t bytes, bool round, char *buf, size_t buf_len)
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	unsigned int u = 0;
+	uint64_t unit = 1;
+
+	if (round) {
+		while (u < 6 && bytes / unit >= 1024) {
+			unit *= 1024;
+			u++;
+		}
+	} else {
+		while (bytes && u < 6 && bytes % (unit * 1024) == 0) {
+			unit *= 1024;
+			u++;
+		}
+	}
+	if (bytes % unit == 0)
+		snprintf(buf, buf_len, "%" PRIu64 " %s", bytes / unit, units[u]);
+	else
+		snprintf(buf, buf_len, "%.2f %s", (double)bytes / (double)unit, units[u]);
+	return buf;
+}
+
+int pzone_name_check(const char *name, struct pzone_error *err)
+{
+	static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+	static const char *const reserved[] = { "memmap", "none", "shared" };
+	size_t len = name ? strlen(name) : 0;
+
+	if (len == 0)
+		return pzl_error(err, -EINVAL, PZONE_ERR_NAME, "a class needs a name");
+	if (len > PZONE_NAME_MAX || !strchr(first, name[0]) || strspn(name, rest) != len)
+		return pzl_error(err, -EINVAL, PZONE_ERR_NAME,
+				 "'%.64s' is not a class name: use 1 to 31 of a-z 0-9 _ . - and start with a letter or digit",
+				 name);
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		if (!strcmp(name, reserved[i]))
+			return pzl_error(err, -EINVAL, PZONE_ERR_NAME,
+					 "class name '%s' is reserved: choose another one", name);
+	return 0;
+}
+
+bool pzl_pool_name_ok(const char *name)
+{
+	static const char set[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	size_t len = name ? strlen(name) : 0;
+
+	return len > 0 && len <= PZONE_POOL_MAX && strspn(name, set) == len;
+}
+
+int pzl_check_bounds(const char *name, uint64_t size_bytes, uint64_t guarantee_bytes,
+		     uint64_t limit_bytes, struct pzone_error *err)
+{
+	char a[32], b[32];
+
+	if (guarantee_bytes > size_bytes)
+		return pzl_error(err, -EINVAL, PZONE_ERR_BOUNDS,
+				 "size %s of class '%s' is below its guarantee %s",
+				 pzone_size_format(size_bytes, false, a, sizeof(a)), name,
+				 pzone_size_format(guarantee_bytes, false, b, sizeof(b)));
+	if (size_bytes > limit_bytes)
+		return pzl_error(err, -EINVAL, PZONE_ERR_BOUNDS,
+				 "size %s of class '%s' is above its limit %s",
+				 pzone_size_format(size_bytes, false, a, sizeof(a)), name,
+				 pzone_size_format(limit_bytes, false, b, sizeof(b)));
+	if (limit_bytes == 0)
+		return pzl_error(err, -EINVAL, PZONE_ERR_BOUNDS,
+				 "class '%s' could never have memory: give it a size or a limit above 0",
+				 name);
+	return 0;
+}
+
+int pzl_check_block(const char *what, const char *name, uint64_t size_bytes,
+		    const char *pool, uint64_t block_bytes, struct pzone_error *err)
+{
+	char size[32], block[32], lo[32], hi[32];
+	uint64_t down;
+
+	if (block_bytes == 0 || size_bytes % block_bytes == 0)
+		return 0;
+	down = size_bytes - size_bytes % block_bytes;
+	return pzl_error(err, -EINVAL, PZONE_ERR_SIZE,
+			 "%s %s of class '%s' is no multiple of the %s blocks of pool '%s': the nearest are %s and %s",
+			 what, pzone_size_format(size_bytes, false, size, sizeof(size)), name,
+			 pzone_size_format(block_bytes, false, block, sizeof(block)), pool,
+			 pzone_size_format(down, false, lo, sizeof(lo)),
+			 pzone_size_format(down + block_bytes, false, hi, sizeof(hi)));
+}
+
+uint64_t pzl_memmap_bytes(uint64_t region_bytes, uint64_t block_bytes)
+{
+	uint64_t bytes = region_bytes / 64 + (region_bytes % 64 != 0);
+
+	if (block_bytes == 0)
+		return bytes;
+	return (bytes / block_bytes + (bytes % block_bytes != 0)) * block_bytes;
+}
