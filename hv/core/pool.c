@@ -1,0 +1,738 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * pool.c: the class table, and the planner that decides where classes live.
+ *
+ * A class takes, in this order: blocks that are still plugged for it though no
+ * longer wanted (growing again after a shrink that did not finish costs nothing
+ * and moves nothing), free blocks beside what it has, the smallest free run that
+ * is large enough, and, if there is none, the largest free runs. It gives up its
+ * smallest extents first, from their ends.
+ *
+ * The bound: a class that is created, or that grows from nothing, is one extent
+ * whenever one free run is as large as it. A class that can't grow in place has
+ * at most one extent more for each free run that it had to take, and takes the
+ * fewest runs that hold what it lacks. Classes never move for each other, so a
+ * settled class's extents do not change; a class with several extents is not
+ * brought together again (a relocation needs the guest's help and is not here).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pz_internal.h"
+#include "virtio_pzone.h"
+
+_Static_assert(PZ_NAME_MAX == VIRTIO_PZONE_NAME_MAX, "one limit for names");
+
+int pz_err(struct pz_error *err, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (err) {
+		va_start(ap, fmt);
+		vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+		va_end(ap);
+	}
+	return rc;
+}
+
+/* "512 MiB": for messages. */
+static const char *show(const struct pz_pool *pool, uint32_t blocks, char buf[32])
+{
+	uint64_t bytes = blocks * pool->block_bytes;
+
+	if (bytes && !(bytes & ((1ull << 30) - 1)))
+		snprintf(buf, 32, "%llu GiB", (unsigned long long)bytes >> 30);
+	else
+		snprintf(buf, 32, "%llu MiB", (unsigned long long)bytes >> 20);
+	return buf;
+}
+
+bool pz_name_valid(const char *name)
+{
+	size_t len = strnlen(name, PZ_NAME_MAX + 1);
+
+	if (!len || len > PZ_NAME_MAX || strchr("_.-", name[0]))
+		return false;
+	if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != len)
+		return false;
+	return strcmp(name, "shared") && strcmp(name, "none") && strcmp(name, "memmap");
+}
+
+uint32_t pz_memmap_blocks(uint32_t nr_blocks, uint64_t block_bytes)
+{
+	/* struct page is 64 bytes for 4 KiB on x86-64: 1/64 of the region. */
+	uint64_t bytes = nr_blocks * block_bytes / 64;
+
+	return (bytes + block_bytes - 1) / block_bytes;
+}
+
+static struct pz_class *find_name(const struct pz_pool *pool, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->nr_classes; i++)
+		if (!strcmp(pool->classes[i].name, name))
+			return &pool->classes[i];
+	return NULL;
+}
+
+/* memmap included. */
+struct pz_class *pz_class_id(const struct pz_pool *pool, uint32_t id)
+{
+	uint32_t i;
+
+	if (id == VIRTIO_PZONE_CLASS_MEMMAP)
+		return (struct pz_class *)&pool->memmap;
+	for (i = 0; i < pool->nr_classes; i++)
+		if (pool->classes[i].id == id)
+			return &pool->classes[i];
+	return NULL;
+}
+
+/* memmap and the sizes of all classes. */
+static uint32_t allocated(const struct pz_pool *pool)
+{
+	uint32_t i, n = pool->memmap.size;
+
+	for (i = 0; i < pool->nr_classes; i++)
+		n += pool->classes[i].size;
+	return n;
+}
+
+/* --- planning --- */
+
+/* Blocks that are wanted or plugged: what the guest has or may take. */
+static uint32_t promised(const struct pz_pool *pool)
+{
+	struct pz_walk walk;
+	uint32_t n = 0;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk))
+		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
+			n += walk.nr;
+	return n;
+}
+
+static bool publish(struct pz_pool *pool, struct pz_class *class, uint32_t first, uint32_t nr)
+{
+	if (pz_map_reserve(&pool->wanted, 2))
+		return false;		/* short of memory: the next replan tries again */
+	pz_map_set(&pool->wanted, class->id, first, nr);
+	class->published += nr;
+	return true;
+}
+
+/* Free blocks at most this far from block `at` on, or up to it. */
+static uint32_t free_after(const struct pz_pool *pool, uint32_t at, uint32_t max)
+{
+	struct pz_walk walk;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk)) {
+		if (walk.at <= at)
+			continue;
+		if (walk.first > at || walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
+			return 0;
+		return walk.at - at < max ? walk.at - at : max;
+	}
+	return 0;
+}
+
+static uint32_t free_before(const struct pz_pool *pool, uint32_t at, uint32_t max)
+{
+	struct pz_walk walk;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (at && pz_walk_next(&walk)) {
+		if (walk.at < at)
+			continue;
+		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
+			return 0;
+		return at - walk.first < max ? at - walk.first : max;
+	}
+	return 0;
+}
+
+/* Take back what is plugged for the class and no longer wanted. */
+static uint32_t grow_stuck(struct pz_pool *pool, struct pz_class *class, uint32_t need)
+{
+	struct pz_walk walk;
+	uint32_t got = 0, n;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (got < need && pz_walk_next(&walk)) {
+		if (walk.in_b != class->id || walk.in_a != PZ_NOBODY)
+			continue;
+		n = walk.nr < need - got ? walk.nr : need - got;
+		if (!publish(pool, class, walk.first, n))
+			break;
+		got += n;
+		/* The map under the walk has changed. */
+		pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	}
+	return got;
+}
+
+/* Take free blocks beside what the class has. */
+static uint32_t grow_in_place(struct pz_pool *pool, struct pz_class *class, uint32_t need)
+{
+	uint32_t got = 0, i, n;
+
+	for (i = 0; got < need && i < pool->wanted.nr; i++) {
+		struct pz_extent e = pool->wanted.e[i];
+
+		if (e.class_id != class->id)
+			continue;
+		n = free_after(pool, e.first + e.nr, need - got);
+		if (n && publish(pool, class, e.first + e.nr, n)) {
+			got += n;
+			i = -1;		/* the map has changed */
+			continue;
+		}
+		n = free_before(pool, e.first, need - got);
+		if (n && publish(pool, class, e.first - n, n)) {
+			got += n;
+			i = -1;
+		}
+	}
+	return got;
+}
+
+/* Best fit; where nothing fits, the largest run. */
+static uint32_t grow_elsewhere(struct pz_pool *pool, struct pz_class *class, uint32_t need)
+{
+	struct pz_walk walk;
+	uint32_t first = 0, best = 0;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk)) {
+		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
+			continue;
+		if (best >= need ? (walk.nr >= need && walk.nr < best) : walk.nr > best) {
+			first = walk.first;
+			best = walk.nr;
+		}
+	}
+	if (best > need)
+		best = need;
+	return best && publish(pool, class, first, best) ? best : 0;
+}
+
+/* Give a class what it lacks, as far as there is something. True: it got some. */
+static bool grow(struct pz_pool *pool, struct pz_class *class)
+{
+	uint32_t before = class->published, used, room, need;
+
+	need = class->size - class->published;
+	if (!need)
+		return false;
+	/* What is plugged for it already is promised already. */
+	need -= grow_stuck(pool, class, need);
+	/* No more than `requested` in the guest's hands, not even for a moment. */
+	used = need ? promised(pool) : 0;
+	room = pool->requested > used ? pool->requested - used : 0;
+	if (need > room)
+		need = room;
+	if (need)
+		need -= grow_in_place(pool, class, need);
+	while (need) {
+		uint32_t got = grow_elsewhere(pool, class, need);
+
+		if (!got)
+			break;
+		need -= got;
+	}
+	return class->published != before;
+}
+
+/* Want less of a class: its smallest extents go first, from their ends. */
+static bool shrink(struct pz_pool *pool, struct pz_class *class)
+{
+	uint32_t excess = class->published - class->size, i;
+
+	if (!excess)
+		return false;
+	while (excess) {
+		const struct pz_extent *least = NULL;
+		uint32_t n;
+
+		for (i = 0; i < pool->wanted.nr; i++) {
+			const struct pz_extent *e = &pool->wanted.e[i];
+
+			if (e->class_id == class->id && (!least || e->nr < least->nr))
+				least = e;
+		}
+		assert(least);
+		n = least->nr < excess ? least->nr : excess;
+		/* Taking from an end never needs room. */
+		pz_map_set(&pool->wanted, PZ_NOBODY, least->first + least->nr - n, n);
+		class->published -= n;
+		excess -= n;
+	}
+	return true;
+}
+
+static bool plan_memmap(struct pz_pool *pool)
+{
+	uint32_t size = pool->requested >= pool->memmap_blocks ? pool->memmap_blocks : 0;
+	uint32_t first = pool->nr_blocks - pool->memmap_blocks;
+
+	if (pool->memmap.published == size)
+		return false;
+	/* Only the end of the region will do; nothing else is ever put there. */
+	if (pz_map_reserve(&pool->wanted, 2))
+		return false;
+	pool->memmap.size = size;
+	pz_map_set(&pool->wanted, size ? VIRTIO_PZONE_CLASS_MEMMAP : PZ_NOBODY, first,
+		   pool->memmap_blocks);
+	pool->memmap.published = size;
+	return true;
+}
+
+/* Bring the wanted layout up to date; tell the guest if it, or what the caller
+ * changed beside it, differs. */
+void pz_pool_replan(struct pz_pool *pool, bool changed)
+{
+	uint32_t i;
+
+	changed |= plan_memmap(pool);
+	for (i = 0; i < pool->nr_classes; i++)
+		changed |= shrink(pool, &pool->classes[i]);
+	for (i = 0; i < pool->nr_classes; i++)
+		changed |= grow(pool, &pool->classes[i]);
+	if (!changed)
+		return;
+	pool->generation++;
+	if (pool->ops && pool->ops->layout_changed)
+		pool->ops->layout_changed(pool->opaque);
+}
+
+/* Drop dying classes of which nothing is plugged any more. */
+void pz_pool_forget(struct pz_pool *pool)
+{
+	bool changed = false;
+	uint32_t i = 0;
+
+	while (i < pool->nr_classes) {
+		struct pz_class *class = &pool->classes[i];
+		uint32_t id = class->id;
+
+		if (!class->dying || class->plugged) {
+			i++;
+			continue;
+		}
+		memmove(class, class + 1, (pool->nr_classes - i - 1) * sizeof(*class));
+		pool->nr_classes--;
+		changed = true;
+		if (pool->ops && pool->ops->reported)
+			pool->ops->reported(pool->opaque, id);
+	}
+	if (changed)
+		pz_pool_replan(pool, true);
+}
+
+/* --- life --- */
+
+int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
+		const struct pz_ops *ops, void *opaque,
+		struct pz_pool **ret_pool, struct pz_error *err)
+{
+	struct pz_pool *pool;
+
+	if (block_bytes < (1u << 20) || (block_bytes & (block_bytes - 1)))
+		return pz_err(err, -EINVAL, "the block size %llu is no power of two of at least 1 MiB",
+			      (unsigned long long)block_bytes);
+	if (nr_blocks < 2 || nr_blocks > INT32_MAX)
+		return pz_err(err, -EINVAL, "a pool of %u blocks is not possible; it takes 2 to %u",
+			      nr_blocks, INT32_MAX);
+	if (requested > nr_blocks)
+		return pz_err(err, -EINVAL, "requested %u blocks of a region that has %u",
+			      requested, nr_blocks);
+
+	pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return pz_err(err, -ENOMEM, "no memory for the pool's tables");
+	pool->nr_blocks = nr_blocks;
+	pool->block_bytes = block_bytes;
+	pool->requested = requested;
+	pool->memmap_blocks = pz_memmap_blocks(nr_blocks, block_bytes);
+	pool->next_id = VIRTIO_PZONE_CLASS_MEMMAP + 1;
+	pool->generation = 1;
+	strcpy(pool->memmap.name, "memmap");
+	if (pz_map_reserve(&pool->wanted, 8) || pz_map_reserve(&pool->actual, 8)) {
+		pz_pool_free(pool);
+		return pz_err(err, -ENOMEM, "no memory for the pool's tables");
+	}
+	plan_memmap(pool);
+	/* Only now: nobody is to hear of the first layout. */
+	pool->ops = ops;
+	pool->opaque = opaque;
+	*ret_pool = pool;
+	return 0;
+}
+
+struct pz_pool *pz_pool_free(struct pz_pool *pool)
+{
+	if (pool) {
+		pz_map_done(&pool->wanted);
+		pz_map_done(&pool->actual);
+		free(pool->classes);
+		free(pool);
+	}
+	return NULL;
+}
+
+/* --- the host's wishes --- */
+
+/* What a class may be; `had` is what it has of the pool now. */
+static int check_bounds(const struct pz_pool *pool, const char *name, uint32_t size,
+			uint32_t guarantee, uint32_t limit, uint32_t had, struct pz_error *err)
+{
+	uint32_t free_blocks = pool->requested - allocated(pool) + had;
+	char a[32], b[32], c[32];
+
+	if (size < guarantee || size > limit)
+		return pz_err(err, -ERANGE, "class '%s': size %s is not between guarantee %s and limit %s",
+			      name, show(pool, size, a), show(pool, guarantee, b),
+			      show(pool, limit, c));
+	if (!pool->memmap.size)
+		return pz_err(err, -ENOSPC,
+			      "class '%s': the pool's requested size %s is too small for its memory map (%s); raise it first",
+			      name, show(pool, pool->requested, a),
+			      show(pool, pool->memmap_blocks, b));
+	if (size > free_blocks)
+		return pz_err(err, -ENOSPC,
+			      "class '%s': %s does not fit; of the pool's requested %s, %s is not given to another class",
+			      name, show(pool, size, a), show(pool, pool->requested, b),
+			      show(pool, free_blocks, c));
+	return 0;
+}
+
+static int check_cookie(const char *name, const char *cookie, struct pz_error *err)
+{
+	if (cookie && strnlen(cookie, PZ_COOKIE_MAX + 1) > PZ_COOKIE_MAX)
+		return pz_err(err, -EINVAL, "class '%s': the cookie is longer than %d characters",
+			      name, PZ_COOKIE_MAX);
+	return 0;
+}
+
+int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
+		    uint32_t guarantee, uint32_t limit, const char *cookie,
+		    uint32_t *ret_id, struct pz_error *err)
+{
+	struct pz_class *class;
+	int rc;
+
+	if (!pz_name_valid(name))
+		return pz_err(err, -EINVAL,
+			      "'%.40s' can't be the name of a class; it takes 1 to %d of a-z 0-9 _ . -, starts with a letter or digit, and is not shared, none or memmap",
+			      name, PZ_NAME_MAX);
+	class = find_name(pool, name);
+	if (class && class->dying)
+		return pz_err(err, -EEXIST, "class '%s' is still being destroyed; try again when it is gone",
+			      name);
+	if (class)
+		return pz_err(err, -EEXIST, "class '%s' exists already", name);
+	if (pool->nr_classes == PZ_MAX_CLASSES - 1)
+		return pz_err(err, -E2BIG, "class '%s': the pool has %u classes, which is the most",
+			      name, pool->nr_classes);
+	rc = check_cookie(name, cookie, err);
+	if (rc)
+		return rc;
+	rc = check_bounds(pool, name, size, guarantee, limit, 0, err);
+	if (rc)
+		return rc;
+
+	if (pool->nr_classes == pool->cap_classes) {
+		uint32_t cap = pool->cap_classes ? pool->cap_classes * 2 : 8;
+
+		class = realloc(pool->classes, cap * sizeof(*class));
+		if (!class)
+			return pz_err(err, -ENOMEM, "class '%s': the host has no memory for it", name);
+		pool->classes = class;
+		pool->cap_classes = cap;
+	}
+	class = &pool->classes[pool->nr_classes++];
+	*class = (struct pz_class) {
+		.id = pool->next_id++, .size = size, .guarantee = guarantee, .limit = limit,
+	};
+	strcpy(class->name, name);
+	strcpy(class->cookie, cookie ? cookie : "");
+	if (ret_id)
+		*ret_id = class->id;
+	pz_pool_replan(pool, true);
+	return 0;
+}
+
+/* The class, if it can be changed. */
+static int find_live(struct pz_pool *pool, const char *name, struct pz_class **ret_class,
+		     struct pz_error *err)
+{
+	struct pz_class *class = find_name(pool, name);
+
+	if (!class)
+		return pz_err(err, -ENOENT, "there is no class '%.40s' in the pool", name);
+	if (class->dying)
+		return pz_err(err, -EBUSY, "class '%s' is being destroyed", name);
+	*ret_class = class;
+	return 0;
+}
+
+int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t guarantee,
+		 uint32_t limit, const char *cookie, struct pz_error *err)
+{
+	struct pz_class *class;
+	bool changed;
+	int rc;
+
+	rc = find_live(pool, name, &class, err);
+	if (rc)
+		return rc;
+	rc = check_cookie(name, cookie, err);
+	if (rc)
+		return rc;
+	rc = check_bounds(pool, name, size, guarantee, limit, class->size, err);
+	if (rc)
+		return rc;
+	changed = class->size != size || class->guarantee != guarantee || class->limit != limit;
+	class->size = size;
+	class->guarantee = guarantee;
+	class->limit = limit;
+	if (cookie)
+		strcpy(class->cookie, cookie);
+	pz_pool_replan(pool, changed);
+	return 0;
+}
+
+int pz_class_resize(struct pz_pool *pool, const char *name, uint32_t size, struct pz_error *err)
+{
+	struct pz_class *class;
+	int rc;
+
+	rc = find_live(pool, name, &class, err);
+	if (rc)
+		return rc;
+	return pz_class_set(pool, name, size, class->guarantee, class->limit, NULL, err);
+}
+
+int pz_class_destroy(struct pz_pool *pool, const char *name, struct pz_error *err)
+{
+	struct pz_class *class = find_name(pool, name);
+
+	if (!class)
+		return pz_err(err, -ENOENT, "there is no class '%.40s' in the pool", name);
+	if (class->dying)
+		return 0;
+	class->dying = true;
+	class->size = 0;
+	pz_pool_replan(pool, true);
+	pz_pool_forget(pool);
+	return 0;
+}
+
+int pz_class_reclaim(struct pz_pool *pool, const char *name, uint64_t bytes, struct pz_error *err)
+{
+	struct pz_class *class;
+	int rc;
+
+	rc = find_live(pool, name, &class, err);
+	if (rc)
+		return rc;
+	class->reclaim_seq++;
+	class->reclaim_bytes = bytes;
+	pz_pool_replan(pool, true);
+	return 0;
+}
+
+int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_error *err)
+{
+	uint32_t used = allocated(pool);
+	char a[32], b[32];
+
+	if (requested > pool->nr_blocks)
+		return pz_err(err, -EINVAL, "requested size %s is more than the pool's region of %s",
+			      show(pool, requested, a), show(pool, pool->nr_blocks, b));
+	/* Without classes the memory map may go too. */
+	if (requested < used && (pool->nr_classes || requested))
+		return pz_err(err, -ENOSPC,
+			      "requested size %s is less than the %s that memory map and classes have; shrink or destroy classes first",
+			      show(pool, requested, a), show(pool, used, b));
+	pool->requested = requested;
+	pz_pool_replan(pool, true);
+	return 0;
+}
+
+void pz_pool_all_unplugged(struct pz_pool *pool)
+{
+	uint32_t i;
+
+	pool->actual.nr = 0;
+	pool->memmap.plugged = 0;
+	pool->guest_generation = 0;
+	for (i = 0; i < pool->nr_classes; i++) {
+		pool->classes[i].plugged = 0;
+		pool->classes[i].report = (struct pz_report) { .valid = false };
+	}
+	pz_pool_replan(pool, true);
+	pz_pool_forget(pool);
+	for (i = 0; pool->ops && pool->ops->reported && i < pool->nr_classes; i++)
+		pool->ops->reported(pool->opaque, pool->classes[i].id);
+}
+
+/* --- looking --- */
+
+void pz_pool_info(const struct pz_pool *pool, struct pz_pool_info *ret)
+{
+	struct pz_walk walk;
+
+	*ret = (struct pz_pool_info) {
+		.nr_blocks = pool->nr_blocks,
+		.block_bytes = pool->block_bytes,
+		.requested = pool->requested,
+		.memmap = pool->memmap_blocks,
+		.allocated = allocated(pool),
+		.nr_classes = pool->nr_classes,
+		.generation = pool->generation,
+		.guest_generation = pool->guest_generation,
+	};
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk)) {
+		if (walk.in_b != PZ_NOBODY)
+			ret->plugged += walk.nr;
+		else if (walk.in_a == PZ_NOBODY && walk.nr > ret->largest_free)
+			ret->largest_free = walk.nr;
+	}
+}
+
+static void fill_info(const struct pz_pool *pool, const struct pz_class *class,
+		      struct pz_class_info *ret)
+{
+	uint32_t i;
+
+	*ret = (struct pz_class_info) {
+		.id = class->id,
+		.dying = class->dying,
+		.size = class->size,
+		.guarantee = class->guarantee,
+		.limit = class->limit,
+		.published = class->published,
+		.plugged = class->plugged,
+		.reclaim_seq = class->reclaim_seq,
+		.reclaim_bytes = class->reclaim_bytes,
+		.report = class->report,
+	};
+	strcpy(ret->name, class->name);
+	strcpy(ret->cookie, class->cookie);
+	for (i = 0; i < pool->wanted.nr; i++)
+		ret->extents += pool->wanted.e[i].class_id == class->id;
+}
+
+int pz_class_get(const struct pz_pool *pool, uint32_t index, struct pz_class_info *ret)
+{
+	if (index >= pool->nr_classes)
+		return -ENOENT;
+	fill_info(pool, &pool->classes[index], ret);
+	return 0;
+}
+
+int pz_class_find(const struct pz_pool *pool, const char *name, struct pz_class_info *ret)
+{
+	const struct pz_class *class = find_name(pool, name);
+
+	if (!class)
+		return -ENOENT;
+	fill_info(pool, class, ret);
+	return 0;
+}
+
+int pz_class_by_id(const struct pz_pool *pool, uint32_t id, struct pz_class_info *ret)
+{
+	const struct pz_class *class = pz_class_id(pool, id);
+
+	if (!class)
+		return -ENOENT;
+	fill_info(pool, class, ret);
+	return 0;
+}
+
+static uint32_t copy_map(const struct pz_map *map, uint32_t from, struct pz_extent *ret, uint32_t max)
+{
+	uint32_t n = 0;
+
+	if (from < map->nr)
+		n = map->nr - from < max ? map->nr - from : max;
+	if (n)
+		memcpy(ret, map->e + from, n * sizeof(*ret));
+	return map->nr;
+}
+
+uint32_t pz_pool_wanted(const struct pz_pool *pool, uint32_t from, struct pz_extent *ret, uint32_t max)
+{
+	return copy_map(&pool->wanted, from, ret, max);
+}
+
+uint32_t pz_pool_actual(const struct pz_pool *pool, uint32_t from, struct pz_extent *ret, uint32_t max)
+{
+	return copy_map(&pool->actual, from, ret, max);
+}
+
+/* --- the rules --- */
+
+static void check_map(const struct pz_pool *pool, const struct pz_map *map)
+{
+	uint32_t i;
+
+	for (i = 0; i < map->nr; i++) {
+		const struct pz_extent *e = &map->e[i];
+
+		assert(e->nr && e->first < pool->nr_blocks && e->nr <= pool->nr_blocks - e->first);
+		assert(pz_class_id(pool, e->class_id));
+		if (!i)
+			continue;
+		assert(e[-1].first + e[-1].nr <= e->first);
+		assert(e[-1].first + e[-1].nr < e->first || e[-1].class_id != e->class_id);
+	}
+}
+
+static void check_class(const struct pz_pool *pool, const struct pz_class *class)
+{
+	assert(class->published <= class->size);
+	assert(class->published == pz_map_count(&pool->wanted, class->id));
+	assert(class->plugged == pz_map_count(&pool->actual, class->id));
+}
+
+void pz_pool_check(const struct pz_pool *pool)
+{
+	struct pz_walk walk;
+	uint32_t i, j;
+
+	check_map(pool, &pool->wanted);
+	check_map(pool, &pool->actual);
+	check_class(pool, &pool->memmap);
+	assert(!pool->memmap.published || pool->memmap.published == pool->memmap_blocks);
+	for (i = 0; i < pool->nr_classes; i++) {
+		const struct pz_class *class = &pool->classes[i];
+
+		check_class(pool, class);
+		assert(class->id && class->id < pool->next_id);
+		assert(pz_name_valid(class->name));
+		if (class->dying)
+			assert(!class->size && class->plugged);
+		else
+			assert(class->guarantee <= class->size && class->size <= class->limit);
+		for (j = 0; j < i; j++)
+			assert(class->id != pool->classes[j].id &&
+			       strcmp(class->name, pool->classes[j].name));
+	}
+	assert(allocated(pool) <= pool->requested);
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk)) {
+		if (walk.in_a != PZ_NOBODY && walk.in_b != PZ_NOBODY)
+			assert(walk.in_a == walk.in_b);
+	}
+}

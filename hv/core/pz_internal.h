@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pz_internal.h: what the files of hv/core share.
+ */
+#ifndef PZ_INTERNAL_H
+#define PZ_INTERNAL_H
+
+#include "pz_core.h"
+
+/* A set of extents: sorted by first block, disjoint, neighbours of one class
+ * merged. The wanted and the actual layout are one each. */
+struct pz_map {
+	struct pz_extent *e;
+	uint32_t nr, cap;
+};
+
+struct pz_class {
+	uint32_t id;
+	char name[PZ_NAME_MAX + 1];
+	char cookie[PZ_COOKIE_MAX + 1];
+	bool dying;
+	uint32_t size, guarantee, limit;
+	uint32_t published;		/* blocks in the wanted map */
+	uint32_t plugged;		/* blocks in the actual map */
+	uint32_t reclaim_seq;
+	uint64_t reclaim_bytes;
+	struct pz_report report;
+};
+
+struct pz_pool {
+	uint32_t nr_blocks;
+	uint64_t block_bytes;
+	uint32_t requested;
+	uint32_t memmap_blocks;
+	uint32_t generation, guest_generation;
+	uint32_t next_id;
+
+	struct pz_class memmap;
+	struct pz_class *classes;	/* in order of creation */
+	uint32_t nr_classes, cap_classes;
+	struct pz_map wanted, actual;
+
+	const struct pz_ops *ops;
+	void *opaque;
+};
+
+/* A way through two maps at once: runs of blocks that are alike in both. */
+struct pz_walk {
+	const struct pz_map *a, *b;
+	uint32_t ia, ib;
+	uint32_t at, end;
+	/* The run found: PZ_NOBODY where no extent is. */
+	uint32_t first, nr, in_a, in_b;
+};
+
+#define PZ_NOBODY	UINT32_MAX
+
+/* extents.c */
+int pz_map_reserve(struct pz_map *map, uint32_t more);
+void pz_map_done(struct pz_map *map);
+void pz_map_set(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
+uint32_t pz_map_count(const struct pz_map *map, uint32_t class_id);
+bool pz_map_covers(const struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
+bool pz_map_empty(const struct pz_map *map, uint32_t first, uint32_t nr);
+void pz_walk_start(struct pz_walk *walk, const struct pz_map *a, const struct pz_map *b,
+		   uint32_t nr_blocks);
+bool pz_walk_next(struct pz_walk *walk);
+
+/* pool.c */
+struct pz_class *pz_class_id(const struct pz_pool *pool, uint32_t id);
+void pz_pool_replan(struct pz_pool *pool, bool changed);
+void pz_pool_forget(struct pz_pool *pool);
+int pz_err(struct pz_error *err, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif
