@@ -59,7 +59,8 @@ void pzl_error_at(struct pzone_error *err, const char *name, unsigned int line)
 
 int pzl_libvirt_error(struct pzone_error *err, virDomainPtr dom, const char *what)
 {
-	virErrorPtr last = virGetLastError();
+	/* a copy: virDomainGetName() resets the last error */
+	virErrorPtr last = virSaveLastError();
 	const char *who = dom ? virDomainGetName(dom) : NULL;
 	const char *text = last && last->message ? last->message : "unknown error";
 	int vcode = last ? last->code : VIR_ERR_INTERNAL_ERROR;
@@ -69,7 +70,8 @@ int pzl_libvirt_error(struct pzone_error *err, virDomainPtr dom, const char *wha
 		who = "?";
 	switch (vcode) {
 	case VIR_ERR_NO_MEMORY:
-		return pzl_nomem(err);
+		errnum = pzl_nomem(err);
+		goto out;
 	case VIR_ERR_OPERATION_TIMEOUT:
 		pzl_error(err, 0, PZONE_ERR_BUSY,
 			  "domain '%s' is busy with another job, nothing was changed, try again later: %s",
@@ -97,6 +99,7 @@ int pzl_libvirt_error(struct pzone_error *err, virDomainPtr dom, const char *wha
 out:
 	if (err)
 		err->libvirt_code = vcode;
+	virFreeError(last);
 	return errnum;
 }
 
