@@ -253,10 +253,11 @@ static bool grow(struct pz_pool *pool, struct pz_class *class)
 /* Want less of a class: its smallest extents go first, from their ends. */
 static bool shrink(struct pz_pool *pool, struct pz_class *class)
 {
-	uint32_t excess = class->published - class->size, i;
+	uint32_t excess, i;
 
-	if (!excess)
+	if (class->published <= class->size)
 		return false;
+	excess = class->published - class->size;
 	while (excess) {
 		const struct pz_extent *least = NULL;
 		uint32_t n;
