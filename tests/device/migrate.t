@@ -26,8 +26,9 @@ def save(q, path):
 
 
 def essence(p):
-    """A pool without what the emulator's own life adds."""
-    return {k: v for k, v in p.items() if k != "guest"}
+    """A pool as far as it travels: the guest reports again by itself."""
+    classes = [{k: v for k, v in c.items() if k != "report"} for c in p["classes"]]
+    return dict(p, classes=classes)
 
 
 def load(path, *args):

@@ -147,6 +147,9 @@ static PzoneNotice *pzone_notice_get(VirtIOMEMPzone *pz, uint32_t class_id)
     struct pz_class_info class;
     PzoneNotice *notice;
 
+    if (class_id == VIRTIO_PZONE_CLASS_MEMMAP) {
+        return NULL;
+    }
     notice = g_hash_table_lookup(pz->notices, key);
     if (!notice && !pz_class_by_id(pz->core, class_id, &class)) {
         notice = g_new0(PzoneNotice, 1);
