@@ -477,7 +477,9 @@ class Driver:
             have.update((b, c) for b in range(first, first + nr))
         give = [(c, b, 1) for b, c in have.items() if blocks.get(b) != c]
         take = [(c, b, 1) for b, c in blocks.items() if have.get(b) != c]
-        for kind, todo in ((UNPLUG, give), (PLUG, take)):
+        # the memory map comes first and goes last, in a request of its own
+        for kind, todo in ((UNPLUG, [e for e in give if e[0]]), (UNPLUG, [e for e in give if not e[0]]),
+                           (PLUG, [e for e in take if not e[0]]), (PLUG, [e for e in take if e[0]])):
             runs = []
             for c, b, n in sorted(todo, key=lambda e: e[1]):
                 if runs and runs[-1][0] == c and runs[-1][1] + runs[-1][2] == b:

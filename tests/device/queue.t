@@ -235,8 +235,9 @@ def plain_guest():
         same(q.pool("p0")["guest"], "ready", "plain, then patched, without a reset of the machine")
         db = d.classes()["db"][0]
         _, first, nr = next(e for e in d.layout() if e[0] == db)
-        if first < 64:
-            same(d.change(PLUG, [(db, first, 1)])[1:], ([AGAIN],), "memory that the plain one left is not plugged twice")
+        same(d.change(PLUG, [next(e for e in d.layout() if not e[0])]), (ACK, [OK]), "... the memory map finds room")
+        assert first < 64, "the class does not begin where the plain driver plugged"
+        same(d.change(PLUG, [(db, first, 1)]), (ACK, [AGAIN]), "... memory that the plain one left is not plugged twice")
         same(d.mem(1, ADDR, 1), 3, "... nor taken on queue 0")
         same(d.mem(2), 0, "UNPLUG_ALL")
         d.converge()

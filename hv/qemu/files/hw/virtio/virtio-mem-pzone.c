@@ -340,12 +340,12 @@ static void pzone_handle_kick(VirtIODevice *vdev, VirtQueue *vq)
 {
     VirtIOMEM *vmem = VIRTIO_MEM(vdev);
 
-    if (!pzone_negotiated(vmem)) {
+    if (pzone_negotiated(vmem)) {
+        pzone_handle_queue(vmem->pz);
+    } else if (!virtio_queue_empty(vq)) {
         virtio_error(vdev, "virtio-mem protocol violation: request on queue 1"
                      " without VIRTIO_MEM_F_PZONE");
-        return;
     }
-    pzone_handle_queue(vmem->pz);
 }
 
 static void pzone_bh(void *opaque)
