@@ -302,27 +302,10 @@ static int list_row(struct cli_table *table, const struct pzone_view *v,
 	return cli_table_row(table, cells);
 }
 
-static bool any_enabled_pool(const struct pzone_pools *pools)
-{
-	for (size_t i = 0; i < pzone_pools_count(pools); i++)
-		if (pzone_pools_at(pools, i)->enabled)
-			return true;
-	return false;
-}
-
-static int say_no_pool(struct cli_ctl *ctl, virDomainPtr dom)
-{
-	cli_error(ctl, "domain '%s' has no pool for memory classes; add a virtio-mem device with pzone=true to its XML, see pzone(7)",
-		  virDomainGetName(dom));
-	return CLI_ERROR;
-}
-
 /* What a table can't show: one line each, on stderr. */
-static void list_notices(struct cli_ctl *ctl, virDomainPtr dom,
-			 const struct pzone_views *views)
+static void notices(struct cli_ctl *ctl, virDomainPtr dom,
+		    const struct pzone_live *live, const struct pzone_error *why)
 {
-	const struct pzone_live *live = pzone_views_live(views);
-	const struct pzone_error *why = pzone_views_why(views);
 	const char *name = virDomainGetName(dom);
 	const struct pzone_live_pool *p;
 
@@ -394,7 +377,7 @@ static const struct cli_opt_def opts_list[] = {
 static int cmd_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	struct pzone_views *views = NULL;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *pool = NULL;
 	virDomainPtr dom;
 	int r = CLI_ERROR;
@@ -409,15 +392,11 @@ static int cmd_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		say(ctl, &err);
 		goto out;
 	}
-	if (!pzone_views_count(views) &&
-	    !any_enabled_pool(pzone_views_pools(views))) {
-		say_no_pool(ctl, dom);
-		goto out;
-	}
 	if (check_pool(ctl, dom, pool, pzone_views_pools(views)) < 0)
 		goto out;
 	r = print_list(ctl, cmd, views);
-	list_notices(ctl, dom, views);
+	notices(ctl, dom, pzone_views_live(views),
+		pzone_views_why(views));
 out:
 	pzone_views_free(views);
 	virDomainFree(dom);
@@ -532,7 +511,7 @@ static int cmd_info(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	struct pzone_views *views = NULL;
 	const struct pzone_view *v;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *name = NULL;
 	virDomainPtr dom;
 	int r = CLI_ERROR;
@@ -553,7 +532,8 @@ static int cmd_info(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		goto out;
 	}
 	print_info(v, cli_opt_bool(cmd, "bytes"));
-	list_notices(ctl, dom, views);
+	notices(ctl, dom, pzone_views_live(views),
+		pzone_views_why(views));
 	r = CLI_OK;
 out:
 	pzone_views_free(views);
@@ -599,14 +579,13 @@ static int pool_row(struct cli_table *table, const struct pzone_pool *p,
 }
 
 static int print_pools(struct cli_ctl *ctl, const struct cli_cmd *cmd,
-		       const struct pzone_views *views, bool active)
+		       const struct pzone_pools *pools,
+		       const struct pzone_live *live, bool active)
 {
 	static const char *const titles[] = {
 		"Name", "Size", "Block", "Requested", "Memmap", "Available",
 		"State"
 	};
-	const struct pzone_pools *pools = pzone_views_pools(views);
-	const struct pzone_live *live = pzone_views_live(views);
 	bool all = cli_opt_bool(cmd, "all"), bytes = cli_opt_bool(cmd, "bytes");
 	struct cli_table *table = cli_table_new(7, titles);
 	int r = table ? 0 : -ENOMEM;
@@ -628,6 +607,14 @@ static int print_pools(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	return r < 0 ? CLI_ERROR : CLI_OK;
 }
 
+static bool any_enabled_pool(const struct pzone_pools *pools)
+{
+	for (size_t i = 0; i < pzone_pools_count(pools); i++)
+		if (pzone_pools_at(pools, i)->enabled)
+			return true;
+	return false;
+}
+
 static const struct cli_opt_def opts_pool_list[] = {
 	OPT_DOMAIN,
 	{ "all", CLI_OPT_BOOL, false,
@@ -639,28 +626,36 @@ static const struct cli_opt_def opts_pool_list[] = {
 static int cmd_pool_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	virDomainPtr dom = opt_domain(ctl, cmd);
-	struct pzone_views *views = NULL;
-	struct pzone_error err;
+	struct pzone_pools *pools = NULL;
+	struct pzone_live *live = NULL;
+	struct pzone_error err = { 0 };
 	int r = CLI_ERROR, active;
+	bool any;
 
 	if (!dom)
 		return CLI_ERROR;
 	active = acts_live(ctl, dom, VIR_DOMAIN_AFFECT_CURRENT);
 	if (active < 0)
 		goto out;
-	if (pzone_domain_list(dom, &views, &err) < 0) {
+	if (pzone_pools_get(dom, VIR_DOMAIN_AFFECT_CURRENT, &pools, &err) < 0) {
 		say(ctl, &err);
 		goto out;
 	}
-	if (!any_enabled_pool(pzone_views_pools(views)) &&
-	    !cli_opt_bool(cmd, "all")) {
-		say_no_pool(ctl, dom);
+	any = any_enabled_pool(pools);
+	if (!any && !cli_opt_bool(cmd, "all")) {
+		cli_error(ctl, "domain '%s' has no pool; --all shows its virtio-mem devices, pzone(7) how to make one a pool",
+			  virDomainGetName(dom));
 		goto out;
 	}
-	r = print_pools(ctl, cmd, views, active);
-	list_notices(ctl, dom, views);
+	/* the XML is enough for a table; a notice says when it is all there is */
+	if (active && any)
+		pzone_live_query(dom, &live, &err);
+	r = print_pools(ctl, cmd, pools, live, active);
+	if (active && any)
+		notices(ctl, dom, live, &err);
 out:
-	pzone_views_free(views);
+	pzone_live_free(live);
+	pzone_pools_free(pools);
 	virDomainFree(dom);
 	return r;
 }
@@ -707,7 +702,7 @@ static int cmd_define(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	struct pzone_defs *defs = NULL;
 	struct wait_opts wait_opts;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *file = NULL;
 	uint64_t *before = NULL;
 	virDomainPtr dom = NULL;
@@ -729,7 +724,7 @@ static int cmd_define(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		goto out;
 	if (!pzone_defs_count(defs)) {
 		cli_error(ctl, "'%s' defines no memory class; pzone-undefine removes classes",
-			  file);
+			  strcmp(file, "-") ? file : "stdin");
 		goto out;
 	}
 	wait = wait && live;
@@ -747,7 +742,7 @@ static int cmd_define(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	for (size_t i = 0; i < pzone_defs_count(defs); i++)
 		cli_extra(ctl, "Class '%s' of domain '%s' defined from %s\n",
 			  pzone_defs_get(defs, i)->name, virDomainGetName(dom),
-			  file);
+			  strcmp(file, "-") ? file : "stdin");
 	r = wait ? wait_for_defs(ctl, dom, defs, before, &wait_opts) : CLI_OK;
 out:
 	free(before);
@@ -765,7 +760,7 @@ static const struct cli_opt_def opts_undefine[] = {
 static int cmd_undefine(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	struct wait_opts wait_opts;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *name = NULL;
 	uint64_t before = 0;
 	virDomainPtr dom;
@@ -826,7 +821,7 @@ static int resize_needs_running(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 static int cmd_resize(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	struct wait_opts wait_opts;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *name = NULL;
 	uint64_t size = 0, before = 0;
 	char text[SIZE_TEXT];
@@ -886,7 +881,7 @@ static const struct cli_opt_def opts_set[] = {
 static int cmd_set(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	uint64_t guarantee = LEFT_OUT, limit = LEFT_OUT;
-	struct pzone_error err;
+	struct pzone_error err = { 0 };
 	const char *name = NULL;
 	virDomainPtr dom;
 	unsigned int flags;

@@ -10,12 +10,56 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How much longer than the wait itself one question to the device may take. */
+enum { MONITOR_GRACE_SECONDS = 30 };
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int sig)
 {
 	(void)sig;
 	interrupted = 1;
+}
+
+/*
+ * libvirt waits for a QEMU that does not answer for ever, and a call into it
+ * can't be taken back: only leaving helps.
+ */
+static void on_alarm(int sig)
+{
+	static const char text[] =
+		"\nerror: the domain's QEMU monitor does not answer; what was asked for may still happen\n";
+
+	(void)sig;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(CLI_ERROR);
+	_exit(CLI_ERROR);
+}
+
+/* Ctrl-C ends the wait; a second one the program, in case that does not help. */
+struct handlers {
+	struct sigaction sigint, sigterm, sigalrm;
+};
+
+static void handlers_set(struct handlers *old, unsigned int timeout_s)
+{
+	struct sigaction stop = { .sa_handler = on_signal,
+				  .sa_flags = SA_RESETHAND };
+	struct sigaction leave = { .sa_handler = on_alarm };
+
+	interrupted = 0;
+	sigaction(SIGINT, &stop, &old->sigint);
+	sigaction(SIGTERM, &stop, &old->sigterm);
+	sigaction(SIGALRM, &leave, &old->sigalrm);
+	alarm(timeout_s + MONITOR_GRACE_SECONDS);
+}
+
+static void handlers_restore(const struct handlers *old)
+{
+	alarm(0);
+	sigaction(SIGINT, &old->sigint, NULL);
+	sigaction(SIGTERM, &old->sigterm, NULL);
+	sigaction(SIGALRM, &old->sigalrm, NULL);
 }
 
 char *size_text(uint64_t bytes, char *buf, size_t buf_len)
@@ -151,11 +195,13 @@ static int say_short(struct cli_ctl *ctl, const struct wait *w,
 	if (w->goal == WAIT_FOR_END)
 		cli_error(ctl, "Class '%s' still has %s%s%s; it goes when that is free",
 			  w->name, a, when, why);
+	else if (!moved)
+		cli_error(ctl, "Class '%s' still has %s%s instead of %s%s; stays wanted",
+			  w->name, a, when, c, why);
 	else
 		cli_error(ctl, "Class '%s' %s %s%s, %s short of %s%s; stays wanted",
-			  w->name,
-			  !moved ? "still has" : shrink ? "shrunk to" : "grew to",
-			  a, when, b, c, why);
+			  w->name, shrink ? "shrunk to" : "grew to", a, when, b,
+			  c, why);
 	return shrink ? CLI_PARTIAL : CLI_ERROR;
 }
 
@@ -199,7 +245,6 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 		   enum wait_goal goal, uint64_t start_bytes,
 		   const struct wait_opts *opts)
 {
-	struct sigaction sa = { .sa_handler = on_signal }, old_int, old_term;
 	unsigned int timeout_s = opts->timeout_s ? opts->timeout_s :
 						   WAIT_DEFAULT_SECONDS;
 	struct wait w = {
@@ -211,17 +256,15 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 	};
 	enum pzone_wait_result result;
 	struct pzone_error err = { 0 };
+	struct handlers old;
 	char a[SIZE_TEXT];
 	int r;
 
-	interrupted = 0;
-	sigaction(SIGINT, &sa, &old_int);
-	sigaction(SIGTERM, &sa, &old_term);
+	handlers_set(&old, timeout_s);
 	r = pzone_domain_wait(dom, name, timeout_s * 1000,
 			      opts->timeout_s ? PZONE_WAIT_F_THROUGH_PARTIAL : 0,
 			      on_answer, &w, &result, NULL, &err);
-	sigaction(SIGINT, &old_int, NULL);
-	sigaction(SIGTERM, &old_term, NULL);
+	handlers_restore(&old);
 	if (w.tty && w.shown)
 		fprintf(stderr, "\r\033[K");
 	if (r == -ECANCELED) {

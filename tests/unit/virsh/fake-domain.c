@@ -15,8 +15,9 @@
  *                                  other command with {}, or with the text of
  *                                  $FAKE_QMP/refuse as an error
  *
- * Besides, it writes what would change something to $FAKE_LOG: each call of
- * virDomainSetMetadata and each monitor command that is no query. "Nothing was
+ * Besides, it writes what would change something to $FAKE_LOG: each
+ * virDomainSetMetadata that went through and each monitor command that is no
+ * query. "Nothing was
  * changed" means that this file stays empty: a stronger check than comparing
  * metadata, since it sees a change and its undoing too.
  */
@@ -94,12 +95,15 @@ int virDomainSetMetadata(virDomainPtr dom, int type, const char *metadata,
 {
 	int (*real)(virDomainPtr, int, const char *, const char *, const char *,
 		    unsigned int) = dlsym(RTLD_NEXT, "virDomainSetMetadata");
+	int r = real(dom, type, metadata, key, uri, flags);
 
+	if (r < 0)
+		return r;
 	log_change("metadata%s%s:\n%s\n",
 		   flags & VIR_DOMAIN_AFFECT_LIVE ? " live" : "",
 		   flags & VIR_DOMAIN_AFFECT_CONFIG ? " config" : "",
 		   metadata ? metadata : "(removed)");
-	return real(dom, type, metadata, key, uri, flags);
+	return r;
 }
 
 static char *answer_query(const char *dir)

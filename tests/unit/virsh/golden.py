@@ -11,6 +11,7 @@ To write the expected files anew: UPDATE=1 FILE.t; then read the difference.
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,8 @@ def golden(name, args, status=0, changed=False, **kw):
     text += "--- stdout\n%s--- stderr\n%s--- exit %d\n" % (out, err, code)
     if changes:
         text += "--- changes\n" + changes
+    # libxml2's own words change from version to version
+    text = re.sub(r"(malformed XML: ).*", r"\1(libxml2's words)", text)
     path = os.path.join(HERE, "expected", name)
     if os.environ.get("UPDATE"):
         with open(path, "w", encoding="utf-8") as f:
