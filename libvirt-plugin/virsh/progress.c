@@ -109,7 +109,8 @@ struct wait {
 	char word[32];
 };
 
-static double percent(const struct wait *w)
+/* Rounded down: 100 means done. */
+static int percent(const struct wait *w)
 {
 	uint64_t target = w->goal == WAIT_FOR_END ? 0 : w->size_bytes;
 	double whole = (double)target - (double)w->start_bytes;
@@ -128,7 +129,7 @@ static void show(struct wait *w, const char *state)
 	fflush(stdout);
 	if (w->tty)
 		fprintf(stderr, "\r\033[K");
-	fprintf(stderr, "%s: [%5.1f %%] %s of %s, %s", w->name, percent(w),
+	fprintf(stderr, "%s: [%3d %%] %s -> %s, %s", w->name, percent(w),
 		size_text(w->actual_bytes, a, sizeof(a)),
 		size_text(w->goal == WAIT_FOR_END ? 0 : w->size_bytes, b,
 			  sizeof(b)), state);
