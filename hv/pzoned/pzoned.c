@@ -40,8 +40,10 @@ static const char usage[] =
 	"Usage: pzoned [OPTION]...\n"
 	"Apply the memory classes (pzones) of libvirt domain XMLs to running domains.\n"
 	"\n"
-	"  -c, --connect URI      libvirt to work with (default: " DEFAULT_URI ")\n"
-	"      --runtime-dir DIR  where the lock is (default: " DEFAULT_RUNTIME_DIR ")\n"
+	"  -c, --connect URI      libvirt to work with (default: $LIBVIRT_DEFAULT_URI,\n"
+	"                         else " DEFAULT_URI ")\n"
+	"      --runtime-dir DIR  where the lock is (default: " DEFAULT_RUNTIME_DIR ";\n"
+	"                         for other users than root $XDG_RUNTIME_DIR/pzone)\n"
 	"      --once             look at every running domain once, then exit:\n"
 	"                         0 if all are in order, 1 if not\n"
 	"  -v, --verbose          log events and retries too\n"
@@ -91,6 +93,16 @@ static void on_signal(int watch, int fd, int events, void *opaque)
 	}
 	log_info("%s: leaving the domains as they are", strsignal((int)info.ssi_signo));
 	exit_status = 0;
+}
+
+static const char *default_runtime_dir(char *buf, size_t len)
+{
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0 || !xdg || !*xdg ||
+	    (size_t)snprintf(buf, len, "%s/pzone", xdg) >= len)
+		return DEFAULT_RUNTIME_DIR;
+	return buf;
 }
 
 /* One pzoned per runtime directory; the kernel lets go of the lock for a dead one. */
@@ -171,7 +183,8 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *uri = DEFAULT_URI, *runtime_dir = DEFAULT_RUNTIME_DIR;
+	const char *uri = getenv("LIBVIRT_DEFAULT_URI"), *runtime_dir = NULL;
+	char user_dir[4096];
 	bool verbose = false, once = false;
 	struct pzone_error err;
 	sigset_t signals;
@@ -206,6 +219,10 @@ int main(int argc, char **argv)
 		return bad_usage("it takes options only");
 
 	log_init(verbose);
+	if (!uri || !*uri)
+		uri = DEFAULT_URI;
+	if (!runtime_dir)
+		runtime_dir = default_runtime_dir(user_dir, sizeof(user_dir));
 	if (setup_signals(&signals)) {
 		log_err("can't block signals: %s", strerror(errno));
 		return 1;

@@ -218,8 +218,10 @@ enum pzone_state {
 	PZONE_STATE_NOT_RUNNING,	/* the domain is shut off */
 	PZONE_STATE_NOT_APPLIED,	/* defined, and the device has it not */
 	PZONE_STATE_UNSEEN,		/* running, and the device can't be asked */
+	PZONE_STATE_NEXT_START,		/* only the persistent definition has it */
 };
-/* "settled", ..., "plain guest", "no guest", "not running", "not applied", "unseen" */
+/* "settled", ..., "plain guest", "no guest", "not running", "not applied",
+ * "unseen", "next start" */
 const char *pzone_state_text(enum pzone_state state);
 
 enum pzone_guest {

@@ -50,6 +50,7 @@ static const char *const state_words[] = {
 	[PZONE_STATE_NOT_RUNNING] = "not running",
 	[PZONE_STATE_NOT_APPLIED] = "not applied",
 	[PZONE_STATE_UNSEEN] = "unseen",
+	[PZONE_STATE_NEXT_START] = "next start",
 };
 
 static const char *const guest_words[] = {

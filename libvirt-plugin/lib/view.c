@@ -36,12 +36,15 @@ struct pzone_views *pzone_views_free(struct pzone_views *views)
 }
 
 static enum pzone_state view_state(const struct pzone_views *views,
-				   const struct pzone_live_class *cls)
+				   const struct pzone_view *view)
 {
+	const struct pzone_live_class *cls = view->live;
 	const struct pzone_live_pool *pool;
 
 	if (!views->active)
 		return PZONE_STATE_NOT_RUNNING;
+	if (!cls && !view->in_metadata)
+		return PZONE_STATE_NEXT_START;
 	if (!views->live)
 		return PZONE_STATE_UNSEEN;
 	if (!cls)
@@ -181,7 +184,7 @@ int pzone_domain_list(virDomainPtr dom, struct pzone_views **ret_views,
 	add_defs(views, views->metadata, false);
 	add_live(views);
 	for (size_t i = 0; i < views->nr; i++)
-		views->views[i].state = view_state(views, views->views[i].live);
+		views->views[i].state = view_state(views, &views->views[i]);
 	qsort(views->views, views->nr, sizeof(*views->views), by_pool_and_name);
 	if (views->nr == 0 && !has_pool(views->pools) &&
 	    !(views->live && pzone_live_pool_count(views->live)))
