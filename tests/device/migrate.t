@@ -175,6 +175,22 @@ try:
         refused(what, parts, tmp + "/lie", *pool_args(addr=ADDR))
 
     while_active(tmp)
+
+    # What a plain driver plugged is nobody's, and travels all the same.
+    plain = tmp + "/plain"
+    with Qemu(*pool_args(addr=ADDR)) as q:
+        q.qmp("pzone-create", pool="p0", name="db", size=64 * MiB)
+        d = Driver(q).start(pzone=False, queues=1)
+        same(d.mem(0, ADDR, 8), 0, "a plain driver plugs")
+        before = q.pool("p0")
+        save(q, plain)
+    with load(plain, *pool_args(addr=ADDR)) as q:
+        ok(incoming(q), "... and arrives", q.stderr())
+        q.qmp("cont")
+        same(essence(q.pool("p0")), essence(before), "... as it was")
+        d2 = Driver(q)
+        d2.rings = d.rings
+        same(d2.mem(1, ADDR, 8), 0, "... and can unplug here")
 finally:
     shutil.rmtree(tmp)
 done()

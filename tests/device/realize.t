@@ -80,5 +80,18 @@ with Qemu("-object", "memory-backend-ram,id=m,size=2G,reserve=off") as q:
     like(text, ["'block-size'"], "device_add: a bad pool is refused")
     q.qmp("device_add", driver="virtio-mem-pci", id="p1", memdev="m", pzone=True)
     same(q.pool("p1")["guest"], "none", "device_add: a good one is not, with the same backend")
+    for again in ("", " again"):
+        q.qmp("qom-set", path="/machine/peripheral/p1", property="requested-size", value=GiB)
+        q.qmp("pzone-create", pool="p1", name="db", size=2 * MiB)
+        like(q.refused("device_del", id="p1"), ["requested-size"], "device_del: a pool with classes stays" + again)
+        q.qmp("pzone-destroy", pool="p1", name="db")
+        q.qmp("qom-set", path="/machine/peripheral/p1", property="requested-size", value=0)
+        q.qmp("device_del", id="p1")
+        slot = next(d["slot"] for b in q.qmp("query-pci") for d in b["devices"] if d["qdev_id"] == "p1")
+        q.out(0xae10, 0)  # ACPI hotplug: the guest lets the device go
+        q.out(0xae08, 1 << slot)
+        ok(q.events("DEVICE_DELETED", 5), "device_del: an empty one goes" + again)
+        same(q.qmp("query-pzone"), [], "device_del: ... and is no pool any more" + again)
+        q.qmp("device_add", driver="virtio-mem-pci", id="p1", memdev="m", pzone=True)
 
 done()
