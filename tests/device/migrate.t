@@ -100,7 +100,7 @@ def while_active(tmp):
         q.qmp("pzone-create", pool="p0", name="db", size=64 * MiB, limit=512 * MiB)
         d = Driver(q).start()
         d.converge()
-        q.qmp("migrate-set-parameters", max_bandwidth=1)
+        q.qmp("migrate-set-parameters", max_bandwidth=10000)  # a minute for all the zero pages
         q.qmp("migrate", uri="file:" + tmp + "/slow")
         while q.qmp("query-migrate").get("status") in (None, "setup"):
             time.sleep(0.01)

@@ -175,6 +175,14 @@ class Qemu:
                 return found
             time.sleep(0.01)
 
+    def events_until(self, name, last, timeout=20.0):
+        """Take the events of that name up to one for which last() is true."""
+        end = time.monotonic() + timeout
+        found = []
+        while not (found and last(found[-1])) and time.monotonic() < end:
+            found += self.events(name, 0.1)
+        return found
+
     def pool(self, name):
         return next(p for p in self.qmp("query-pzone") if p["id"] == name)
 
