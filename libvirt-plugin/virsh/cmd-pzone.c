@@ -9,6 +9,7 @@
 #include "cmds.h"
 #include "libpzone.h"
 #include "progress.h"
+#include "watchdog.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -54,6 +55,8 @@ static virDomainPtr opt_domain(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	conn = ctl_connect(ctl);
 	if (!conn)
 		return NULL;
+	/* from here on: connecting may ask a person for a password */
+	watchdog_start(0);
 	dom = lookup(conn, name);
 	if (!dom) {
 		cli_error(ctl, "failed to get domain '%s'", name);
@@ -63,8 +66,10 @@ static virDomainPtr opt_domain(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	return dom;
 }
 
+/* The end of what opt_domain() began; takes NULL. */
 static void free_domain(virDomainPtr dom)
 {
+	watchdog_stop();
 	if (dom)
 		virDomainFree(dom);
 }
@@ -186,15 +191,16 @@ static void complete_domains(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		free(doms);
 }
 
+/* From the XML alone: no key press may hang on a QEMU that does not answer. */
 static void complete_classes(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	virDomainPtr dom = complete_domain(ctl, cmd);
-	struct pzone_views *views = NULL;
+	struct pzone_defs *defs = NULL;
 
-	if (dom && pzone_domain_list(dom, &views, NULL) == 0)
-		for (size_t i = 0; i < pzone_views_count(views); i++)
-			printf("%s\n", pzone_views_at(views, i)->name);
-	pzone_views_free(views);
+	if (dom && pzone_config_get(dom, 0, &defs, NULL) == 0)
+		for (size_t i = 0; i < pzone_defs_count(defs); i++)
+			printf("%s\n", pzone_defs_get(defs, i)->name);
+	pzone_defs_free(defs);
 	free_domain(dom);
 }
 
@@ -318,8 +324,12 @@ static void notices(struct cli_ctl *ctl, virDomainPtr dom,
 	if (live || why->code == PZONE_ERR_NONE ||
 	    why->code == PZONE_ERR_NOT_RUNNING)
 		return;
-	cli_notice(ctl, "notice: this is what the XML of domain '%s' says, the device was not asked: %s",
-		   name, why->message);
+	if (why->code == PZONE_ERR_READ_ONLY)
+		cli_notice(ctl, "notice: a read-only connection can't ask the device: this is what the XML of domain '%s' says",
+			   name);
+	else
+		cli_notice(ctl, "notice: this is what the XML says: %s",
+			   why->message);
 }
 
 static int print_list(struct cli_ctl *ctl, const struct cli_cmd *cmd,
@@ -399,7 +409,7 @@ static int cmd_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		pzone_views_why(views));
 out:
 	pzone_views_free(views);
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 
@@ -537,7 +547,7 @@ static int cmd_info(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	r = CLI_OK;
 out:
 	pzone_views_free(views);
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 
@@ -656,7 +666,7 @@ static int cmd_pool_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 out:
 	pzone_live_free(live);
 	pzone_pools_free(pools);
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 
@@ -790,7 +800,7 @@ static int cmd_undefine(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	r = wait ? wait_for_class(ctl, dom, name, WAIT_FOR_END, before,
 				  &wait_opts) : CLI_OK;
 out:
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 
@@ -860,7 +870,7 @@ static int cmd_resize(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 		cli_extra(ctl, "Class '%s' of domain '%s' is being resized to %s\n",
 			  name, virDomainGetName(dom), text);
 out:
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 
@@ -906,7 +916,7 @@ static int cmd_set(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 			  name, virDomainGetName(dom));
 		r = CLI_OK;
 	}
-	virDomainFree(dom);
+	free_domain(dom);
 	return r;
 }
 

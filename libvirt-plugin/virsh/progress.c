@@ -3,15 +3,13 @@
  * progress.c - waits for classes and shows how it goes; see progress.h
  */
 #include "progress.h"
+#include "watchdog.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-/* How much longer than the wait itself one question to the device may take. */
-enum { MONITOR_GRACE_SECONDS = 30 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -21,45 +19,25 @@ static void on_signal(int sig)
 	interrupted = 1;
 }
 
-/*
- * libvirt waits for a QEMU that does not answer for ever, and a call into it
- * can't be taken back: only leaving helps.
- */
-static void on_alarm(int sig)
-{
-	static const char text[] =
-		"\nerror: the domain's QEMU monitor does not answer; what was asked for may still happen\n";
-
-	(void)sig;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(CLI_ERROR);
-	_exit(CLI_ERROR);
-}
-
 /* Ctrl-C ends the wait; a second one the program, in case that does not help. */
 struct handlers {
-	struct sigaction sigint, sigterm, sigalrm;
+	struct sigaction sigint, sigterm;
 };
 
-static void handlers_set(struct handlers *old, unsigned int timeout_s)
+static void handlers_set(struct handlers *old)
 {
 	struct sigaction stop = { .sa_handler = on_signal,
 				  .sa_flags = SA_RESETHAND };
-	struct sigaction leave = { .sa_handler = on_alarm };
 
 	interrupted = 0;
 	sigaction(SIGINT, &stop, &old->sigint);
 	sigaction(SIGTERM, &stop, &old->sigterm);
-	sigaction(SIGALRM, &leave, &old->sigalrm);
-	alarm(timeout_s + MONITOR_GRACE_SECONDS);
 }
 
 static void handlers_restore(const struct handlers *old)
 {
-	alarm(0);
 	sigaction(SIGINT, &old->sigint, NULL);
 	sigaction(SIGTERM, &old->sigterm, NULL);
-	sigaction(SIGALRM, &old->sigalrm, NULL);
 }
 
 char *size_text(uint64_t bytes, char *buf, size_t buf_len)
@@ -261,10 +239,12 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 	char a[SIZE_TEXT];
 	int r;
 
-	handlers_set(&old, timeout_s);
+	handlers_set(&old);
+	watchdog_start(timeout_s);
 	r = pzone_domain_wait(dom, name, timeout_s * 1000,
 			      opts->timeout_s ? PZONE_WAIT_F_THROUGH_PARTIAL : 0,
 			      on_answer, &w, &result, NULL, &err);
+	watchdog_start(0);
 	handlers_restore(&old);
 	if (w.tty && w.shown)
 		fprintf(stderr, "\r\033[K");

@@ -13,7 +13,8 @@
  *                                  the files $FAKE_QMP/1.json, 2.json, ..., each
  *                                  once and the last one for ever, and every
  *                                  other command with {}, or with the text of
- *                                  $FAKE_QMP/refuse as an error
+ *                                  $FAKE_QMP/refuse as an error; with
+ *                                  $FAKE_HANG set it never returns
  *
  * Besides, it writes what would change something to $FAKE_LOG: each
  * virDomainSetMetadata that went through and each monitor command that is no
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/libvirt-qemu.h>
 
@@ -129,6 +131,8 @@ int virDomainQemuMonitorCommand(virDomainPtr dom, const char *cmd, char **result
 	const char *dir = getenv("FAKE_QMP");
 	char *body = NULL;
 
+	while (getenv("FAKE_HANG"))
+		pause();
 	if (!dir)
 		return real(dom, cmd, result, flags);
 	if (strstr(cmd, "\"query-pzone\"")) {

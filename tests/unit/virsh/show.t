@@ -147,6 +147,11 @@ golden("wait-undefine-partial", ["pzone-undefine", "demo", "batch", "--timeout",
        changed=True, qmp=[SETTLED, SETTLED, fast(db(), device_class(
            "batch", 0, actual=64, state="destroying", stuck=64, pinned=8))])
 
+# a QEMU that does not answer, where nobody waits and where somebody does
+HANGS = {"FAKE_HANG": "1", "PZONE_MONITOR_TIMEOUT": "1"}
+golden("hang-list", ["pzone-list", "demo"], status=1, env=HANGS)
+golden("hang-resize", DOWN + ["--timeout", "5"], status=1, env=HANGS)
+
 # progress: lines with --verbose in a pipe, one rewritten line on a terminal
 err = run(DOWN + ["--verbose"], qmp=STEPS)[1].splitlines()
 ok(len(err) >= 2 and all(line.startswith("db: [") and "256 MiB" in line for line in err),
