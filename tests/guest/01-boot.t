@@ -32,7 +32,7 @@ def test(t, vm):
     iomem = vm.sh('cat /proc/iomem')
     t.ok('System RAM (virtio_mem)' in iomem, '/proc/iomem names it driver-managed RAM', iomem)
 
-    vm.bg('reboot')
+    vm.bg('reboot -f')
     vm.wait_reboot()
     vm.settle()
     t.equal(t.class_names(), ['batch', 'db'], 'a reboot brings the classes back')

@@ -8,38 +8,38 @@ ALLOWED = {'db': ['/db'], 'batch': ['/batch']}
 
 
 def test(t, vm):
-    vm.create('fast', 'db', '128M', guarantee='2M', limit='768M')
+    vm.create('fast', 'db', '128M', guarantee='2M', limit='512M')
     vm.create('fast', 'batch', '64M', guarantee='2M', limit='256M')
     vm.settle()
     watch = t.start('db', 'pz-verify 48', 'filled')
     huge = t.start('batch', 'pz-verify -T 24', 'filled')
     t.agrees('at the start, sysfs, QEMU and arithmetic agree')
 
-    vm.resize('fast', 'db', '640M')
+    vm.resize('fast', 'db', '384M')
     vm.settle()
     db = t.cls('db')
-    t.equal((db.size, db.state), (640 * MiB, 'settled'), 'it grows')
-    job = t.start('db', 'pz-hog 500', 'holding', timeout=60)
-    t.ok(t.walk_pid(job.pid)[('db', 'anon')] >= 500 * 256, 'and the memory is usable')
+    t.equal((db.size, db.state), (384 * MiB, 'settled'), 'it grows')
+    job = t.start('db', 'pz-hog 260', 'holding', timeout=60)
+    t.ok(t.walk_pid(job.pid)[('db', 'anon')] >= 260 * 256, 'and the memory is usable')
     t.ends_well(job, 'and holds what is written')
 
     vm.resize('fast', 'db', '128M')
     vm.settle()
     t.equal(t.cls('db').size, 128 * MiB, 'it shrinks when it is free')
     t.agrees('sysfs, QEMU and arithmetic agree')
-    r = vm.run('pz-exec db pz-hog 300', 30)
+    r = vm.run('pz-exec db pz-hog 260', 60)
     t.equal(r.status, 137, 'and the new size holds')
 
     # spread over the whole class, then leave holes
-    vm.resize('fast', 'db', '512M')
+    vm.resize('fast', 'db', '320M')
     vm.settle()
-    jobs = [t.start('db', 'pz-hog -N -s 4 -d 5 50', 'holding', timeout=60) for _ in range(8)]
+    jobs = [t.start('db', 'pz-hog -N -s 2 -d 2 30', 'holding', timeout=60) for _ in range(8)]
     for j in jobs[::2]:
         t.ends_well(j, 'a neighbour ends')
     used = t.cls('db').used
-    vm.resize('fast', 'db', '304M')
+    vm.resize('fast', 'db', '200M')
     vm.settle(60)
-    t.equal(t.cls('db').size, 304 * MiB, 'it shrinks with %d MiB in use: pages move' % (used >> 20))
+    t.equal(t.cls('db').size, 200 * MiB, 'it shrinks with %d MiB in use: pages move' % (used >> 20))
     rows = t.walk()
     t.no_leak_in(ALLOWED, 'only the class in its extents', rows)
     t.no_leak_out(ALLOWED, 'no page of the class outside', rows)
@@ -48,12 +48,12 @@ def test(t, vm):
 
     # page cache in the way is dropped
     vm.sh('mke2fs -q /dev/vda 2>/dev/null >/dev/null; mount -t ext4 /dev/vda /mnt')
-    vm.sh('pz-exec db pz-hog -x -f /mnt/f 180; sync', 60)
-    t.ok(t.cls('db').file > 120 * MiB, 'page cache fills the class', dict(t.cls('db')))
+    vm.sh('pz-exec db pz-hog -x -f /mnt/f 120; sync', 60)
+    t.ok(t.cls('db').file > 80 * MiB, 'page cache fills the class', dict(t.cls('db')))
     vm.resize('fast', 'db', '80M')
     vm.settle(60)
     t.equal(t.cls('db').size, 80 * MiB, 'page cache in the way of a shrink goes')
-    t.equal(vm.run('pz-hog -x -F /mnt/f 180', 60).status, 0, 'the file is what was written')
+    t.equal(vm.run('pz-hog -x -F /mnt/f 120', 60).status, 0, 'the file is what was written')
     vm.sh('rm /mnt/f; sync')
 
     # more in use than the new size has room for: partial, then later

@@ -43,9 +43,8 @@ COMPLAINTS = re.compile(
     r'refcount_t:|list_(add|del) corruption|page dumped because|'
     r'Call Trace:|unable to handle|double fault|nobody cared')
 # ... but a process killed for lack of memory also leaves a call trace.
-OOM_START = re.compile(r'invoked oom-killer')
-OOM_END = re.compile(r'Out of memory|Memory cgroup out of memory|oom-kill:|'
-                     r'oom_reaper|Killed process')
+OOM_START = re.compile(r'invoked oom-killer|page allocation failure')
+OOM_FAILED = re.compile(r'page allocation failure')
 
 MiB = 1 << 20
 GiB = 1 << 30
@@ -136,7 +135,10 @@ class QMP:
         while b'\n' not in self.buf:
             if not select.select([self.sock], [], [], max(end - time.monotonic(), 0))[0]:
                 return None
-            data = self.sock.recv(65536)
+            try:
+                data = self.sock.recv(65536)
+            except ConnectionResetError:
+                data = b''
             if not data:
                 raise VMError('QEMU closed its QMP socket')
             self.buf += data
@@ -196,6 +198,7 @@ class VM:
         self.proc = self.qmp = self.agent = self.dir = None
         self.expected = []          # complaints that a test provokes
         self.checked = 0            # console bytes already looked at
+        self.killed = set()         # pids that ran out of memory
         self.boot_seconds = None
 
     # --- life ---
@@ -337,9 +340,22 @@ class VM:
         except (OSError, TypeError):
             return ''
 
-    def show_console(self, lines=60):
-        for line in self.console().splitlines()[-lines:]:
+    def show_console(self, lines=40):
+        """Print the console's end; all of it goes to build/guest/failed/."""
+        try:
+            if self.proc:
+                self.proc.wait(0.3)     # it may be about to die
+        except subprocess.TimeoutExpired:
+            pass
+        text = self.console()
+        for line in text.splitlines()[-lines:]:
             print('# console: %s' % line, file=sys.stderr)
+        keep = os.path.join(BUILD, 'guest', 'failed',
+                            os.path.basename(sys.argv[0] or 'python') + '.console')
+        os.makedirs(os.path.dirname(keep), exist_ok=True)
+        with open(keep, 'w') as f:
+            f.write(text)
+        print('# all of the console: %s' % keep, file=sys.stderr)
         if self.proc and self.proc.poll() is not None:
             print('# QEMU has ended with %d' % self.proc.returncode, file=sys.stderr)
             try:
@@ -350,19 +366,32 @@ class VM:
                 pass
 
     def complaints(self):
-        """New lines of the console in which the kernel reports a bug."""
+        """New lines of the console in which the kernel reports a bug.
+
+        Out-of-memory kills are no bug; their reports carry a call trace. Nor is
+        a failed allocation of a process that is being killed for it.
+        """
         text = self.console()
         bad = []
-        oom = 0
+        report = None       # lines of the report that we are in, if it may be harmless
         for line in text[self.checked:].splitlines():
+            self.killed.update(re.findall(r'Killed process (\d+)', line))
             if OOM_START.search(line):
-                oom = 200           # lines that its report may have
-            elif OOM_END.search(line):
-                oom = 0
-            elif oom:
-                oom -= 1
+                report = [line] if OOM_FAILED.search(line) else []
+                continue
+            if report:
+                # an allocation failed: whose?
+                pid = re.search(r'\bPID: (\d+) Comm', line)
+                if pid:
+                    if pid.group(1) not in self.killed and \
+                            not any(re.search(e, report[0]) for e in self.expected):
+                        bad += report
+                    report = []
+                continue
+            if report is not None and 'Mem-Info:' in line:
+                report = None
             if COMPLAINTS.search(line) and not any(re.search(e, line) for e in self.expected):
-                if not (oom and 'Call Trace:' in line):
+                if report is None or 'Call Trace:' not in line:
                     bad.append(line)
         self.checked = len(text)
         return bad

@@ -12,7 +12,8 @@
  * NOHUGEPAGE, COLD, PAGEOUT), mremap (grow, shrink, move), fork with
  * copy-on-write in parent and child, a shared anonymous mapping between them.
  *
- * Says "ok ops N killed N" at the end; a wrong word is "CORRUPT" and status 2.
+ * Runs at low priority, so that the rest of a test gets a CPU. Says "ok ops N
+ * killed N" at the end; a wrong word is "CORRUPT" and status 2.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -225,6 +226,9 @@ int main(int argc, char **argv)
 	if (count == MAP_FAILED)
 		die("mmap");
 	memset(count, 0, PAGE);
+	errno = 0;
+	if (nice(10) == -1 && errno)
+		die("nice");
 	say("pid %d", getpid());
 	for (unsigned long i = 0; i < workers; i++) {
 		pid = fork();

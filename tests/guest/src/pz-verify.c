@@ -8,7 +8,8 @@
  *   -T   ask for transparent huge pages
  *   -r   how many of the pages each pass rewrites (default 25)
  *
- * Says "pid N", "filled" once, "ok passes N" at the end. A wrong word ends
+ * Runs at low priority and naps between two passes, so that the rest of a test
+ * gets a CPU. Says "pid N", "filled" once, "ok passes N" at the end. A wrong word ends
  * it with a line "CORRUPT" and status 2. SIGUSR1: says "passes N".
  */
 #define _GNU_SOURCE
@@ -44,6 +45,9 @@ int main(int argc, char **argv)
 	seed = mix(getpid()) << 24;
 	rnd = seed;
 	take_signals();
+	errno = 0;
+	if (nice(10) == -1 && errno)
+		die("nice");
 	say("pid %d", getpid());
 
 	mem = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -71,6 +75,7 @@ int main(int argc, char **argv)
 			}
 		}
 		passes++;
+		usleep(20 * 1000);
 		if (told_verify) {
 			told_verify = 0;
 			say("passes %lu", passes);
