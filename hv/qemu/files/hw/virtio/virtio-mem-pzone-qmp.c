@@ -1,8 +1,8 @@
 /*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
  * Pseudo-zones of virtio-mem devices: the QMP and HMP half.  Looking at pools
  * and classes, changing what is wanted, events.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
- * The pzone monitor commands of an emulator that has no virtio-mem.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pzone monitor commands of an emulator that has no virtio-mem.
  */
 
 #include "qemu/osdep.h"

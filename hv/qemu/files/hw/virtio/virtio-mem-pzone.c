@@ -1,11 +1,11 @@
 /*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
  * Pseudo-zones of a virtio-mem device: the device half.  Properties, request
  * queue, plugging and unplugging on behalf of pz_core, migration.
  *
  * The QMP half is in virtio-mem-pzone-qmp.c; the wire format is described in
  * pzone/virtio_pzone.h, the rules that the layouts keep in pz_core.h.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"

@@ -1,4 +1,6 @@
 /*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
  * Pseudo-zones of a virtio-mem device: what virtio-mem.c calls, and what the
  * two files of the feature share.
  *
@@ -12,8 +14,6 @@
  *   All decoding of guest requests, all range checks and all planning is in
  *   pz_core (pzone-core/); this code connects it to QEMU.  Everything here
  *   runs under the BQL.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #ifndef HW_VIRTIO_MEM_PZONE_H
