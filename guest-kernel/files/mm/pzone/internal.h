@@ -57,6 +57,8 @@ struct pzone_node {
 	unsigned long oom_again;
 	/* The host has to be told; cleared by the event work. */
 	atomic_t oom_event_pending;
+	/* The OOM under way is counted and told; the kill that ends it clears it. */
+	atomic_t oom_told;
 };
 
 /* What has become of a block. owner[] says for which class. */

@@ -34,10 +34,18 @@ void pzone_oom_reset(struct pzone_node *node)
 	atomic64_set(&node->oom_events, 0);
 	atomic64_set(&node->oom_kills, 0);
 	atomic_set(&node->oom_event_pending, 0);
+	atomic_set(&node->oom_told, 0);
 	spin_lock(&node->oom_lock);
 	node->oom_waiting = false;
 	node->oom_again = jiffies;
 	spin_unlock(&node->oom_lock);
+}
+
+static void tell_host(struct pzone_node *node)
+{
+	atomic64_inc(&node->oom_events);
+	atomic_set(&node->oom_event_pending, 1);
+	queue_work(system_unbound_wq, &pzone_event_work);
 }
 
 /* Jiffies that this OOM may wait; the first one of an episode tells the host. */
@@ -58,11 +66,8 @@ static long wait_budget(struct pzone_node *node)
 		node->oom_waiting = false;
 	spin_unlock(&node->oom_lock);
 
-	if (first) {
-		atomic64_inc(&node->oom_events);
-		atomic_set(&node->oom_event_pending, 1);
-		queue_work(system_unbound_wq, &pzone_event_work);
-	}
+	if (first && !atomic_xchg(&node->oom_told, 1))
+		tell_host(node);
 	return left;
 }
 
@@ -129,6 +134,10 @@ void pzone_oom_killed(const struct oom_control *oc)
 {
 	struct pzone_node *node = zonelist_node(oc->zonelist);
 
-	if (node)
-		atomic64_inc(&node->oom_kills);
+	if (!node)
+		return;
+	atomic64_inc(&node->oom_kills);
+	/* One event for each kill, also when there was no waiting for the host. */
+	if (!atomic_xchg(&node->oom_told, 0))
+		tell_host(node);
 }

@@ -247,6 +247,33 @@ static int batch_add(struct batch *batch, u32 class_id, u32 first, u32 nr)
 
 /* --- classes --- */
 
+/* Give the class a node id, if there is one. Tried again with every layout. */
+static void attach_node(struct pzone_class *class)
+{
+	struct pzone_node *node;
+
+	mutex_lock(&pzone_mutex);
+	node = pzone_node_get();
+	mutex_unlock(&pzone_mutex);
+	if (node && pzone_node_start(node)) {
+		mutex_lock(&pzone_mutex);
+		pzone_node_put(node);
+		mutex_unlock(&pzone_mutex);
+		node = NULL;
+	}
+	if (!node)
+		return;
+
+	pzone_oom_reset(node);
+	mutex_lock(&pzone_mutex);
+	node->class = class;
+	class->node = node;
+	mutex_unlock(&pzone_mutex);
+	WRITE_ONCE(node->live, true);
+	pzone_rebind_cgroups();
+	pr_info("%s: class %s is node %d\n", class->pool->name, class->name, node->nid);
+}
+
 static struct pzone_class *create_class(struct pzone_pool *pool,
 					const struct pzone_layout_class *from)
 {
@@ -259,36 +286,15 @@ static struct pzone_class *create_class(struct pzone_pool *pool,
 	strscpy(class->name, from->name);
 	/* Orders given before we knew the class are not replayed. */
 	class->reclaim_seq = class->reclaim_done_seq = from->reclaim_seq;
-
-	mutex_lock(&pzone_mutex);
-	class->node = pzone_node_get();
-	mutex_unlock(&pzone_mutex);
-	if (!class->node) {
-		pr_err("%s: no node id left for class %s; boot with pzone_nodes= more than %u\n",
-		       pool->name, class->name, pzone_nr_nids);
-	} else {
-		if (pzone_node_start(class->node)) {
-			mutex_lock(&pzone_mutex);
-			pzone_node_put(class->node);
-			mutex_unlock(&pzone_mutex);
-			kfree(class);
-			return NULL;
-		}
-		pzone_oom_reset(class->node);
-	}
-
 	mutex_lock(&pzone_mutex);
 	list_add_tail(&class->list, &pool->classes);
-	if (class->node)
-		class->node->class = class;
 	mutex_unlock(&pzone_mutex);
 	pzone_sysfs_add_class(class);
 	static_branch_inc(&pzone_enabled);
-	if (class->node)
-		WRITE_ONCE(class->node->live, true);
-	pzone_rebind_cgroups();
-	pr_info("%s: class %s is node %d\n", pool->name, class->name,
-		class->node ? class->node->nid : NUMA_NO_NODE);
+	attach_node(class);
+	if (!class->node)
+		pr_err("%s: no node id is left for class %s; destroy another, or boot with pzone_nodes= more than %u\n",
+		       pool->name, class->name, pzone_nr_nids);
 	return class;
 }
 
@@ -421,6 +427,8 @@ static int apply_layout(struct pzone_pool *pool, const struct pzone_layout *layo
 			class = create_class(pool, to);
 		if (!class)
 			continue;
+		if (!class->node && !to->dying)
+			attach_node(class);
 		WRITE_ONCE(class->wanted_blocks, to->wanted_blocks);
 		WRITE_ONCE(class->guarantee_blocks, to->guarantee_blocks);
 		WRITE_ONCE(class->limit_blocks, to->limit_blocks);
@@ -664,7 +672,7 @@ static bool judge(struct pzone_pool *pool)
 static int converge(struct pzone_pool *pool)
 {
 	struct pzone_class *class, *next;
-	bool again = false;
+	bool again = false, freed_node = false;
 	int rc;
 
 	if (pool->need_unplug_all) {
@@ -687,11 +695,18 @@ static int converge(struct pzone_pool *pool)
 		rc = plug(pool, &again);
 	give(pool);
 	init_per_zone_wmark_min();
-	list_for_each_entry_safe(class, next, &pool->classes, list)
-		if (class->dying && !class_has_blocks(class))
+	list_for_each_entry_safe(class, next, &pool->classes, list) {
+		if (class->dying && !class_has_blocks(class)) {
 			destroy_class(class);
+			freed_node = true;
+		}
+	}
 	if (rc)
 		return rc;
+	/* A class may have been waiting for the node id. */
+	list_for_each_entry(class, &pool->classes, list)
+		if (freed_node && !class->node && !class->dying)
+			atomic_set(&pool->kicked, 1);
 	directed_reclaim(pool);
 	if (!judge(pool) || again)
 		rc = -EAGAIN;
@@ -707,7 +722,8 @@ static void converge_work(struct work_struct *work)
 	do {
 		rc = READ_ONCE(pool->stopped) ? 0 : converge(pool);
 		cond_resched();
-	} while (rc == -ESTALE || (!rc && atomic_read(&pool->kicked) && !pool->stopped));
+	} while (rc == -ESTALE || (atomic_read(&pool->kicked) && !READ_ONCE(pool->stopped) &&
+				   rc != -EIO && rc != -EBUSY));
 
 	switch (rc) {
 	case 0:
