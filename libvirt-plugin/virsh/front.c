@@ -470,6 +470,9 @@ static int command_string(char **argv, int index, bool quiet)
 
 /* ---- global options: only to find where the command starts ---- */
 
+/* without a letter; virsh has it in newer versions */
+enum { OPT_NO_PKTTYAGENT = 256 };
+
 static const struct option longopts[] = {
 	{ "connect", required_argument, NULL, 'c' },
 	{ "debug", required_argument, NULL, 'd' },
@@ -478,6 +481,7 @@ static const struct option longopts[] = {
 	{ "keepalive-interval", required_argument, NULL, 'k' },
 	{ "keepalive-count", required_argument, NULL, 'K' },
 	{ "log", required_argument, NULL, 'l' },
+	{ "no-pkttyagent", no_argument, NULL, OPT_NO_PKTTYAGENT },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "readonly", no_argument, NULL, 'r' },
 	{ "timing", no_argument, NULL, 't' },

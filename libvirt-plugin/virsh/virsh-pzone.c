@@ -86,6 +86,9 @@ static void long_version(void)
 	       lv / 1000000, lv / 1000 % 1000, lv % 1000);
 }
 
+/* without a letter; virsh has it in newer versions */
+enum { OPT_NO_PKTTYAGENT = 256 };
+
 static const struct option longopts[] = {
 	{ "connect", required_argument, NULL, 'c' },
 	{ "debug", required_argument, NULL, 'd' },
@@ -94,6 +97,7 @@ static const struct option longopts[] = {
 	{ "keepalive-interval", required_argument, NULL, 'k' },
 	{ "keepalive-count", required_argument, NULL, 'K' },
 	{ "log", required_argument, NULL, 'l' },
+	{ "no-pkttyagent", no_argument, NULL, OPT_NO_PKTTYAGENT },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "readonly", no_argument, NULL, 'r' },
 	{ "timing", no_argument, NULL, 't' },

@@ -41,6 +41,8 @@ ok(front(["-c", "test://" + NODE, "-q", "pzone-list", "off"], uri="test:///defau
    run(["-q", "pzone-list", "off"]), "global options before pzone-list")
 ok(front(["--connect=test://" + NODE, "pzone-list", "off"], uri="test:///default") ==
    run(["pzone-list", "off"]), "--connect=URI")
+ok(front(["-d", "0", "-k5", "--log=/dev/null", "--no-pkttyagent", "pzone-list", "off"]) ==
+   run(["pzone-list", "off"]), "virsh's other global options")
 ok(front(["pzone-list", "nosuch"]) == run(["pzone-list", "nosuch"]), "its exit code")
 ok(front(["pzone-nonsense"])[2] == 1, "an unknown pzone command")
 ok(front(["help", "pzone"]) == run(["help", "pzone"]), "help pzone")
