@@ -59,6 +59,7 @@ static virDomainPtr opt_domain(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	watchdog_start(0);
 	dom = lookup(conn, name);
 	if (!dom) {
+		watchdog_stop();
 		cli_error(ctl, "failed to get domain '%s'", name);
 		if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
 			cli_error(ctl, "%s", virGetLastErrorMessage());
