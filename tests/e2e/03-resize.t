@@ -6,9 +6,9 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from pzone_host import poll         # noqa: E402
-from pzone_domain import MiB, SLOW  # noqa: E402
-from pzone_test import run          # noqa: E402
+from pzone_host import poll                 # noqa: E402
+from pzone_domain import GiB, MiB, SLOW     # noqa: E402
+from pzone_test import run                  # noqa: E402
 
 
 def test(t, host):
@@ -16,8 +16,9 @@ def test(t, host):
     t.boot(d)
     start = host.qemu_rss_bytes("demo")
 
-    out = t.virsh_ok("pzone-resize", "demo", "db", "512MiB", "--wait", "--verbose")
-    t.ok(re.search(r"100\s*%", out), "... shows its progress", out)
+    r = host.virsh("pzone-resize", "demo", "db", "512MiB", "--wait", "--verbose")
+    t.equal(r.returncode, 0, "virsh pzone-resize demo db 512MiB --wait --verbose", r.stdout, r.stderr)
+    t.ok(re.search(r"100\s*%", r.stdout + r.stderr), "... shows its progress", r.stdout, r.stderr)
     t.equal(d.figure("db", "size"), 512 * MiB, "the guest's class has grown when --wait is over")
     t.equal(d.device_class("db")["actual"], 512 * MiB, "... so has the device's")
     t.equal(d.figure("batch", "size"), 128 * MiB, "batch has not changed")
@@ -35,6 +36,8 @@ def test(t, host):
     low = host.qemu_rss_bytes("demo")
     t.ok(high - low > 380 * MiB, "the host has the memory back at once",
          "%d -> %d MiB" % (high // MiB, low // MiB))
+    t.ok(host.pool_rss_bytes("demo", 2 * GiB) <= (64 + 128 + 32) * MiB,
+         "... all but what the classes and the memory map have")
 
     # with a program's memory in the way, which has to move
     t.virsh_ok("pzone-resize", "demo", "db", "512MiB", "--wait")

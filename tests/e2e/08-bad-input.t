@@ -4,7 +4,9 @@
 exit, and nothing changed."""
 import json
 import os
+import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from pzone_domain import NS         # noqa: E402
@@ -27,7 +29,7 @@ def test(t, host):
     d = t.domain()
     t.boot(d)
     # a second domain, without a pool
-    plain = t.domain(name="plain", edit=lambda x: __import__("re").sub(
+    plain = t.domain(name="plain", edit=lambda x: re.sub(
         r"(?s)<metadata>.*?</metadata>|<memory model.*?</memory>|<qemu:override>.*?</qemu:override>", "", x)
         .replace("<memory unit='MiB'>2560<", "<memory unit='MiB'>512<"))
     t.virsh_ok("define", plain.xml_path, what="define a domain without a pool")
@@ -82,12 +84,14 @@ def test(t, host):
     r = host.virsh("metadata", "demo", NS, "--key", "pzone", "--live", "--set",
                    "<pzones>" + cls % ("Web!", "ua-fast", "MiB", 64) + "</pzones>")
     t.equal(r.returncode, 0, "libvirt takes wrong metadata: nothing can veto that")
-    import time
     time.sleep(2)
     t.equal(state(d, host)[0], before[0], "... pzoned leaves the device alone")
     t.ok("Web!" in host.log_tail("pzoned"), "... and says why", host.log_tail("pzoned"))
 
-    # a resize of the live domain still works after all that
+    # all is well again once the metadata is
+    host.virsh("metadata", "demo", NS, "--key", "pzone", "--live", "--set",
+               "<pzones>" + "".join(cls % (n, "ua-fast", "MiB", m) for n, m in (("db", 256), ("batch", 128))) +
+               "</pzones>")
     t.virsh_ok("pzone-resize", "demo", "db", "512MiB", "--wait", what="the device still works")
 
 

@@ -27,18 +27,38 @@ def ok(good, what, detail=""):
         print("# " + line)
 
 
-def processes(work):
-    """Command lines that name the demo's temporary directory."""
-    found = []
-    for pid in os.listdir("/proc"):
+def stat(pid):
+    """(parent, start time) of a process, or None."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            fields = f.read().rpartition(")")[2].split()
+        return int(fields[1]), fields[19]
+    except (OSError, ValueError):
+        return None
+
+
+def descendants(root):
+    """{pid: (start time, name)} of all processes below root. The first process
+    of the demo's namespace adopts the daemons, so that none gets away."""
+    stats = {int(p): stat(int(p)) for p in os.listdir("/proc") if p.isdigit()}
+    below = {root}
+    while True:
+        more = {p for p, s in stats.items() if s and s[0] in below} - below
+        if not more:
+            break
+        below |= more
+    found = {}
+    for pid in below:
         try:
-            with open("/proc/%s/cmdline" % pid, "rb") as f:
-                line = f.read().replace(b"\0", b" ").decode(errors="replace")
-        except (OSError, ValueError):
-            continue
-        if work in line:
-            found.append("%s %s" % (pid, line[:200]))
+            with open("/proc/%d/comm" % pid) as f:
+                found[pid] = (stats[pid][1], f.read().strip())
+        except (OSError, TypeError):
+            pass
     return found
+
+
+def alive(processes):
+    return [p for p, (start, _name) in processes.items() if (stat(p) or (0, None))[1] == start]
 
 
 def interrupted(sig, whom):
@@ -56,9 +76,10 @@ def interrupted(sig, whom):
         poll("the demo starts its VM", 90 * SLOW,
              lambda: demo.poll() is not None or "Domain 'demo' started" in text())
         time.sleep(0.5)
-        running = processes(temp)
-        ok(demo.poll() is None and any("qemu-system" in p for p in running) and
-           any("libvirtd" in p for p in running), "the demo runs libvirtd and QEMU", text()[-1500:])
+        running = descendants(demo.pid)
+        names = " ".join(name for _start, name in running.values())
+        ok(demo.poll() is None and "qemu-system" in names and "libvirtd" in names and "pzoned" in names,
+           "the demo runs libvirtd, pzoned and QEMU", names + "\n" + text()[-1500:])
         if whom == "group":
             os.killpg(demo.pid, sig)
         else:
@@ -66,10 +87,10 @@ def interrupted(sig, whom):
         status = demo.wait(30 * SLOW)
         ok(status in (130, -sig), "it ends soon after %s" % signal.Signals(sig).name, "status %d" % status)
         try:
-            poll("no process", 10, lambda: not processes(temp))
+            poll("no process", 10, lambda: not alive(running))
         except TimeoutError:
             pass
-        ok(not processes(temp), "... and leaves no process behind", "\n".join(processes(temp)))
+        ok(not alive(running), "... and leaves no process behind", [running[p] for p in alive(running)])
         left = [n for n in os.listdir(temp) if n != "log"]
         if sig != signal.SIGKILL:
             ok(not left, "... and no file", left)

@@ -184,7 +184,8 @@ class Host:
     def start_pzoned(self, *args):
         """Start pzoned; its log goes to WORK/pzoned.log."""
         with open(os.path.join(self.work, "pzoned.log"), "ab") as out:
-            self.pzoned = subprocess.Popen([os.path.join(BUILD, "bin/pzoned"), *args],
+            self.pzoned = subprocess.Popen([os.path.join(BUILD, "bin/pzoned"), "--connect", self.uri,
+                                            "--runtime-dir", os.path.join(self.work, "pzoned"), *args],
                                            env=self.env, stdin=subprocess.DEVNULL,
                                            stdout=out, stderr=out, cwd="/")
         time.sleep(0.3)
@@ -243,6 +244,20 @@ class Host:
         """Resident memory of the domain's QEMU, as the host counts it."""
         with open("/proc/%d/status" % self.qemu_pid(domain)) as f:
             return 1024 * int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.M).group(1))
+
+    def pool_rss_bytes(self, domain, size_bytes):
+        """Resident memory of the domain's pool of that size: its mapping's."""
+        found = []
+        with open("/proc/%d/smaps" % self.qemu_pid(domain)) as f:
+            size = 0
+            for line in f:
+                if line.startswith("Size:"):
+                    size = 1024 * int(line.split()[1])
+                elif line.startswith("Rss:") and size == size_bytes:
+                    found.append(1024 * int(line.split()[1]))
+        if len(found) != 1:
+            raise RuntimeError("QEMU has %d mappings of %d bytes, not one" % (len(found), size_bytes))
+        return found[0]
 
 
 def need(*paths):

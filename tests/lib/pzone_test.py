@@ -42,8 +42,8 @@ class Test:
                 self.diag(d)
         return bool(good)
 
-    def equal(self, got, wanted, what):
-        return self.ok(got == wanted, what, "got:    %r" % (got,), "wanted: %r" % (wanted,))
+    def equal(self, got, wanted, what, *details):
+        return self.ok(got == wanted, what, "got:    %r" % (got,), "wanted: %r" % (wanted,), *details)
 
     def near(self, got, wanted, tolerance, what):
         return self.ok(abs(got - wanted) <= tolerance, what,
@@ -83,10 +83,10 @@ class Test:
     def show_logs(self):
         for name in ("pzoned", "libvirtd"):
             self.diag("--- %s" % name)
-            self.diag(self.host.log_tail(name))
+            self.diag(self.host.log_tail(name, 12))
         for d in self.domains:
             self.diag("--- console of %s" % d.name)
-            self.diag("\n".join(d.console().splitlines()[-40:]))
+            self.diag("\n".join(d.console().splitlines()[-25:]))
             log = os.path.join("/var/log/libvirt" if self.host.system else
                                os.path.join(self.host.work, "cache/libvirt"),
                                "qemu/%s.log" % d.name)
