@@ -8,6 +8,7 @@ front of libvirt, adds the little that it lacks and says what that is.
 
 To write the expected files anew: UPDATE=1 FILE.t; then read the difference.
 """
+import atexit
 import json
 import os
 import pty
@@ -28,6 +29,7 @@ POOLS = "ua-fast ua-slow"
 MIB = 1 << 20
 
 _work = tempfile.mkdtemp(prefix="pzone-virsh-")
+atexit.register(shutil.rmtree, _work, ignore_errors=True)
 _fake = os.path.join(_work, "fake-domain.so")
 _count = 0
 _failed = 0
@@ -53,7 +55,6 @@ def ok(good, name, detail=""):
 
 def done():
     print("1..%d" % _count)
-    shutil.rmtree(_work, ignore_errors=True)
     sys.exit(1 if _failed else 0)
 
 
