@@ -21,7 +21,10 @@
  *         kernel: anything else
  * CGROUP  the control group that is charged, "-" if none is
  *
- * The zero pages are left out: everybody maps them.
+ * The zero pages are left out: everybody maps them. A page that comes or goes at
+ * this moment looks like a leak (its flags are there and its control group is
+ * not, or the other way round), so a page in a pool that should not be what it
+ * is counts only if it still is after several looks.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -40,6 +43,9 @@
 #define MAX_RANGES	20000
 #define MAX_GROUPS	4096
 #define MAX_ROWS	8192
+#define MAX_SUSPECTS	65536
+#define LOOKS		4
+#define LOOK_US		20000
 
 #define F(bit)		(1ULL << (bit))
 
@@ -240,6 +246,50 @@ static void row_add(int place, enum kind kind, uint64_t ino)
 	last = nr_rows++;
 }
 
+static uint64_t suspects[MAX_SUSPECTS];
+static unsigned int nr_suspects;
+
+/* Does this look like a leak? */
+static bool suspect(int place, enum kind kind, uint64_t ino)
+{
+	switch (kind) {
+	case FREE: case QUIET: case OFFLINE: case RESERVED:
+		return false;
+	case ANON: case FILE_: case SHMEM:
+		return place && !ino;
+	default:
+		return place;
+	}
+}
+
+static void look_again(int ff, int fc)
+{
+	uint64_t flags, ino;
+
+	for (int look = 0; look < LOOKS && nr_suspects; look++) {
+		unsigned int left = 0;
+
+		usleep(LOOK_US);
+		for (unsigned int i = 0; i < nr_suspects; i++) {
+			uint64_t pfn = suspects[i];
+			int place = place_of(pfn);
+			enum kind kind;
+
+			ino = 0;
+			if (pread(ff, &flags, 8, pfn * 8) != 8)
+				die("/proc/kpageflags");
+			if (fc >= 0 && pread(fc, &ino, 8, pfn * 8) != 8)
+				die("/proc/kpagecgroup");
+			kind = kind_of(flags, ino);
+			if (look < LOOKS - 1 && suspect(place, kind, ino))
+				suspects[left++] = pfn;
+			else if (kind != NOT_THERE)
+				row_add(place, kind, ino);
+		}
+		nr_suspects = left;
+	}
+}
+
 static void walk_machine(void)
 {
 	static uint64_t flags[CHUNK], ino[CHUNK];
@@ -262,10 +312,16 @@ static void walk_machine(void)
 		for (ssize_t i = 0; i < n; i++) {
 			enum kind kind = kind_of(flags[i], ino[i]);
 
-			if (kind != NOT_THERE)
+			if (kind == NOT_THERE)
+				continue;
+			if (nr_suspects < MAX_SUSPECTS &&
+			    suspect(place_of(pfn + i), kind, ino[i]))
+				suspects[nr_suspects++] = pfn + i;
+			else
 				row_add(place_of(pfn + i), kind, ino[i]);
 		}
 	}
+	look_again(ff, fc);
 	for (int i = 0; i < nr_rows; i++)
 		printf("page %s %s %s %llu\n", place_name[rows[i].place],
 		       kind_name[rows[i].kind], group_path(rows[i].ino),
