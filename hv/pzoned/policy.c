@@ -63,9 +63,10 @@ static void add_def(struct policy_plan *plan, enum policy_verb verb,
 	pzone_def_cookie(def, a->cookie);
 }
 
-/* The class in that pool, and whether the name is taken in another one. */
+/* The class in that pool, and the one of that name in another pool. */
 static const struct pzone_live_class *find(const struct pzone_live *live, const char *pool,
-					   const char *name, const char **ret_elsewhere)
+					   const char *name,
+					   const struct pzone_live_class **ret_elsewhere)
 {
 	const struct pzone_live_class *cls, *found = NULL;
 
@@ -77,7 +78,7 @@ static const struct pzone_live_class *find(const struct pzone_live *live, const 
 			if (!strcmp(cls->pool, pool))
 				found = cls;
 			else
-				*ret_elsewhere = cls->pool;
+				*ret_elsewhere = cls;
 		}
 	return found;
 }
@@ -122,7 +123,7 @@ static void explain(struct policy_plan *plan, const struct pzone_live_class *cls
 static void plan_def(struct policy_plan *plan, const struct pzone_def *def,
 		     const struct pzone_live *live, int pass)
 {
-	const char *elsewhere;
+	const struct pzone_live_class *elsewhere;
 	const struct pzone_live_class *cls = find(live, def->pool, def->name, &elsewhere);
 
 	if (cls && cls->state == PZONE_STATE_DESTROYING) {
@@ -152,8 +153,10 @@ static void plan_def(struct policy_plan *plan, const struct pzone_def *def,
 		    def->name, def->pool);
 	} else if (elsewhere) {
 		say(plan, "class '%s' waits until it is gone from pool '%s'", def->name,
-		    elsewhere);
-		plan->again = true;
+		    elsewhere->pool);
+		/* One made by hand goes when somebody destroys it, not soon. */
+		plan->again |= elsewhere->state == PZONE_STATE_DESTROYING ||
+			       pzone_cookie_is_ours(elsewhere->cookie);
 	} else {
 		add_def(plan, POLICY_CREATE, def, "the XML defines it");
 	}
