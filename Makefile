@@ -25,8 +25,11 @@ export PZONE_JOBS := $(JOBS)
 export LC_ALL := C.UTF-8
 export PYTHONDONTWRITEBYTECODE := 1
 
+# One after the other: kernel and QEMU use all CPUs by themselves.
+.NOTPARALLEL:
+
 say = @printf '==> %s\n' '$(1)'
-SUBMAKE = $(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)
+SUBMAKE = $(MAKE) -s --no-print-directory -j$(JOBS) BUILD=$(BUILD)
 
 deps: ## install missing Debian packages (root or sudo; 2 min the first time)
 	$(call say,packages: $(CURDIR)/.ci/packages)
@@ -42,7 +45,7 @@ qemu: deps ## build QEMU (5 min on 2 CPUs the first time)
 
 tools: deps ## build virsh-pzone, pzoned and their libraries (seconds)
 	$(call say,host tools (seconds))
-	@$(SUBMAKE) -C hv/core
+	@[ ! -e hv/core/Makefile ] || $(SUBMAKE) -C hv/core
 	@$(SUBMAKE) -C libvirt-plugin/lib
 	@$(SUBMAKE) -C libvirt-plugin/virsh
 	@$(SUBMAKE) -C hv/pzoned
@@ -51,12 +54,7 @@ guest: deps ## build the test guest's initramfs (seconds)
 	$(call say,guest user space (seconds))
 	@tests/guest/build
 
-# One after the other: kernel and QEMU use all CPUs themselves.
-all: ## build everything
-	@$(MAKE) --no-print-directory tools
-	@$(MAKE) --no-print-directory guest
-	@$(MAKE) --no-print-directory qemu
-	@$(MAKE) --no-print-directory kernel
+all: tools guest qemu kernel ## build everything
 
 demo: all ## build what is missing, boot a VM with memory classes and show them (2 min)
 	@exec tests/e2e/demo
@@ -83,7 +81,6 @@ test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt
 test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 	@exec $(prove) $(e2e)
 
-# git ls-files: what people keep, not what they try out
 check: ## cheap checks of scripts and file headers
 	@tests/lib/check-tree
 
