@@ -3,7 +3,9 @@
  * extents.c: sorted sets of extents, and walking two of them side by side.
  *
  * A class seldom has more than one extent, so a set has about as many entries as
- * there are classes, and a binary search plus a memmove beats any tree.
+ * there are classes. Looking is a binary search; a change of any number of places
+ * is one pass that writes the set anew, so that its cost is bounded even where a
+ * guest has cut its memory into as many pieces as there are blocks.
  */
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +19,7 @@ static uint32_t extent_end(const struct pz_extent *e)
 	return e->first + e->nr;
 }
 
-/* Make room, so that the pz_map_set() calls that follow can't fail: each needs at
- * most two entries more than there are. */
+/* Make room, so that so many pz_map_append() can't fail. */
 int pz_map_reserve(struct pz_map *map, uint32_t more)
 {
 	uint32_t cap = map->nr + more;
@@ -38,7 +39,8 @@ int pz_map_reserve(struct pz_map *map, uint32_t more)
 void pz_map_done(struct pz_map *map)
 {
 	free(map->e);
-	*map = (struct pz_map) { NULL, 0, 0 };
+	free(map->spare);
+	*map = (struct pz_map) { .nr = 0 };
 }
 
 /* Index of the first extent that ends behind this block. */
@@ -57,57 +59,56 @@ static uint32_t find(const struct pz_map *map, uint32_t block)
 	return lo;
 }
 
-/* Replace map->e[at, at + del) by nr entries. */
-static void splice(struct pz_map *map, uint32_t at, uint32_t del,
-		   const struct pz_extent *ins, uint32_t nr)
+/* Add blocks behind all others, where room has been reserved. */
+void pz_map_append(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr)
 {
-	assert(map->nr - del + nr <= map->cap);
-	memmove(map->e + at + nr, map->e + at + del,
-		(map->nr - at - del) * sizeof(*map->e));
-	if (nr)
-		memcpy(map->e + at, ins, nr * sizeof(*ins));
-	map->nr = map->nr - del + nr;
+	struct pz_extent *last = map->nr ? &map->e[map->nr - 1] : NULL;
+
+	if (last && last->class_id == class_id && extent_end(last) == first) {
+		last->nr += nr;
+		return;
+	}
+	assert(map->nr < map->cap);
+	map->e[map->nr++] = (struct pz_extent) { class_id, first, nr };
+}
+
+/* Make sure that pz_map_apply() with so many edits can't fail. */
+int pz_map_prepare(struct pz_map *map, uint32_t edits)
+{
+	/* Each can cut one extent in two and be one itself. */
+	uint32_t need = map->nr + 2 * edits;
+	struct pz_extent *e;
+
+	if (need <= map->spare_cap)
+		return 0;
+	need += need / 2;
+	e = realloc(map->spare, need * sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	map->spare = e;
+	map->spare_cap = need;
+	return 0;
 }
 
 /*
- * Give the blocks to a class, whoever had them; PZ_NOBODY empties them. Room must
- * have been reserved.
+ * Give the blocks of all edits (sorted, disjoint) to their classes, whoever had
+ * them; those of PZ_EMPTY to nobody. One pass, for any number of edits.
  */
-void pz_map_set(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr)
+void pz_map_apply(struct pz_map *map, const struct pz_map *edits)
 {
-	uint32_t end = first + nr, at, last, n = 0;
-	struct pz_extent ins[3];
+	struct pz_map to = { .e = map->spare, .cap = map->spare_cap };
+	struct pz_walk walk;
 
-	/* One block further on both sides, to merge with neighbours. */
-	at = find(map, first ? first - 1 : 0);
-	for (last = at; last < map->nr && map->e[last].first <= end; last++)
-		;
-	if (at < last && map->e[at].first < first && map->e[at].class_id != class_id) {
-		ins[n++] = (struct pz_extent) {
-			map->e[at].class_id, map->e[at].first,
-			(extent_end(&map->e[at]) < first ? extent_end(&map->e[at]) : first) -
-			map->e[at].first
-		};
-	}
-	if (class_id != PZ_NOBODY) {
-		uint32_t from = first, to = end;
+	pz_walk_start(&walk, map, edits, UINT32_MAX);
+	while (pz_walk_next(&walk)) {
+		uint32_t id = walk.in_b == PZ_NOBODY ? walk.in_a : walk.in_b;
 
-		if (at < last && map->e[at].class_id == class_id && map->e[at].first < from)
-			from = map->e[at].first;
-		if (at < last && map->e[last - 1].class_id == class_id &&
-		    extent_end(&map->e[last - 1]) > to)
-			to = extent_end(&map->e[last - 1]);
-		ins[n++] = (struct pz_extent) { class_id, from, to - from };
+		if (id != PZ_NOBODY && id != PZ_EMPTY)
+			pz_map_append(&to, id, walk.first, walk.nr);
 	}
-	if (at < last && extent_end(&map->e[last - 1]) > end &&
-	    map->e[last - 1].class_id != class_id) {
-		uint32_t from = map->e[last - 1].first > end ? map->e[last - 1].first : end;
-
-		ins[n++] = (struct pz_extent) {
-			map->e[last - 1].class_id, from, extent_end(&map->e[last - 1]) - from
-		};
-	}
-	splice(map, at, last - at, ins, n);
+	to.spare = map->e;
+	to.spare_cap = map->cap;
+	*map = to;
 }
 
 /* Blocks of one class. */

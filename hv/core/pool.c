@@ -1,20 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pool.c: the class table, and the planner that decides where classes live.
- *
- * A class takes, in this order: blocks that are still plugged for it though no
- * longer wanted (growing again after a shrink that did not finish costs nothing
- * and moves nothing), free blocks beside what it has, the smallest free run that
- * is large enough, and, if there is none, the largest free runs. It gives up its
- * smallest extents first, from their ends.
- *
- * The bound: a class that is created, or that grows from nothing, is one extent
- * whenever one free run is as large as it. A class that can't grow in place has
- * at most one extent more for each free run that it had to take, and takes the
- * fewest runs that hold what it lacks. Classes never move for each other, so a
- * settled class's extents do not change; a class with several extents is not
- * brought together again (a relocation needs the guest's help and is not here).
+ * pool.c: the pool and its table of classes: what the host wishes, and looking.
  */
+#undef NDEBUG		/* pz_pool_check() is nothing without it */
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -80,17 +68,22 @@ static struct pz_class *find_name(const struct pz_pool *pool, const char *name)
 	return NULL;
 }
 
-/* memmap included. */
+/* memmap included. The table is in order of creation, so ids ascend. */
 struct pz_class *pz_class_id(const struct pz_pool *pool, uint32_t id)
 {
-	uint32_t i;
+	uint32_t lo = 0, hi = pool->nr_classes;
 
 	if (id == VIRTIO_PZONE_CLASS_MEMMAP)
 		return (struct pz_class *)&pool->memmap;
-	for (i = 0; i < pool->nr_classes; i++)
-		if (pool->classes[i].id == id)
-			return &pool->classes[i];
-	return NULL;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (pool->classes[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < pool->nr_classes && pool->classes[lo].id == id ? &pool->classes[lo] : NULL;
 }
 
 /* memmap and the sizes of all classes. */
@@ -101,216 +94,6 @@ static uint32_t allocated(const struct pz_pool *pool)
 	for (i = 0; i < pool->nr_classes; i++)
 		n += pool->classes[i].size;
 	return n;
-}
-
-/* --- planning --- */
-
-/* Blocks that are wanted or plugged: what the guest has or may take. */
-static uint32_t promised(const struct pz_pool *pool)
-{
-	struct pz_walk walk;
-	uint32_t n = 0;
-
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (pz_walk_next(&walk))
-		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
-			n += walk.nr;
-	return n;
-}
-
-static bool publish(struct pz_pool *pool, struct pz_class *class, uint32_t first, uint32_t nr)
-{
-	if (pz_map_reserve(&pool->wanted, 2))
-		return false;		/* short of memory: the next replan tries again */
-	pz_map_set(&pool->wanted, class->id, first, nr);
-	class->published += nr;
-	return true;
-}
-
-/* Free blocks at most this far from block `at` on, or up to it. */
-static uint32_t free_after(const struct pz_pool *pool, uint32_t at, uint32_t max)
-{
-	struct pz_walk walk;
-
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (pz_walk_next(&walk)) {
-		if (walk.at <= at)
-			continue;
-		if (walk.first > at || walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
-			return 0;
-		return walk.at - at < max ? walk.at - at : max;
-	}
-	return 0;
-}
-
-static uint32_t free_before(const struct pz_pool *pool, uint32_t at, uint32_t max)
-{
-	struct pz_walk walk;
-
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (at && pz_walk_next(&walk)) {
-		if (walk.at < at)
-			continue;
-		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
-			return 0;
-		return at - walk.first < max ? at - walk.first : max;
-	}
-	return 0;
-}
-
-/* Take back what is plugged for the class and no longer wanted. */
-static uint32_t grow_stuck(struct pz_pool *pool, struct pz_class *class, uint32_t need)
-{
-	struct pz_walk walk;
-	uint32_t got = 0, n;
-
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (got < need && pz_walk_next(&walk)) {
-		if (walk.in_b != class->id || walk.in_a != PZ_NOBODY)
-			continue;
-		n = walk.nr < need - got ? walk.nr : need - got;
-		if (!publish(pool, class, walk.first, n))
-			break;
-		got += n;
-		/* The map under the walk has changed. */
-		pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	}
-	return got;
-}
-
-/* Take free blocks beside what the class has. */
-static uint32_t grow_in_place(struct pz_pool *pool, struct pz_class *class, uint32_t need)
-{
-	uint32_t got = 0, i, n;
-
-	for (i = 0; got < need && i < pool->wanted.nr; i++) {
-		struct pz_extent e = pool->wanted.e[i];
-
-		if (e.class_id != class->id)
-			continue;
-		n = free_after(pool, e.first + e.nr, need - got);
-		if (n && publish(pool, class, e.first + e.nr, n)) {
-			got += n;
-			i = -1;		/* the map has changed */
-			continue;
-		}
-		n = free_before(pool, e.first, need - got);
-		if (n && publish(pool, class, e.first - n, n)) {
-			got += n;
-			i = -1;
-		}
-	}
-	return got;
-}
-
-/* Best fit; where nothing fits, the largest run. */
-static uint32_t grow_elsewhere(struct pz_pool *pool, struct pz_class *class, uint32_t need)
-{
-	struct pz_walk walk;
-	uint32_t first = 0, best = 0;
-
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (pz_walk_next(&walk)) {
-		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
-			continue;
-		if (best >= need ? (walk.nr >= need && walk.nr < best) : walk.nr > best) {
-			first = walk.first;
-			best = walk.nr;
-		}
-	}
-	if (best > need)
-		best = need;
-	return best && publish(pool, class, first, best) ? best : 0;
-}
-
-/* Give a class what it lacks, as far as there is something. True: it got some. */
-static bool grow(struct pz_pool *pool, struct pz_class *class)
-{
-	uint32_t before = class->published, used, room, need;
-
-	need = class->size - class->published;
-	if (!need)
-		return false;
-	/* What is plugged for it already is promised already. */
-	need -= grow_stuck(pool, class, need);
-	/* No more than `requested` in the guest's hands, not even for a moment. */
-	used = need ? promised(pool) : 0;
-	room = pool->requested > used ? pool->requested - used : 0;
-	if (need > room)
-		need = room;
-	if (need)
-		need -= grow_in_place(pool, class, need);
-	while (need) {
-		uint32_t got = grow_elsewhere(pool, class, need);
-
-		if (!got)
-			break;
-		need -= got;
-	}
-	return class->published != before;
-}
-
-/* Want less of a class: its smallest extents go first, from their ends. */
-static bool shrink(struct pz_pool *pool, struct pz_class *class)
-{
-	uint32_t excess, i;
-
-	if (class->published <= class->size)
-		return false;
-	excess = class->published - class->size;
-	while (excess) {
-		const struct pz_extent *least = NULL;
-		uint32_t n;
-
-		for (i = 0; i < pool->wanted.nr; i++) {
-			const struct pz_extent *e = &pool->wanted.e[i];
-
-			if (e->class_id == class->id && (!least || e->nr < least->nr))
-				least = e;
-		}
-		assert(least);
-		n = least->nr < excess ? least->nr : excess;
-		/* Taking from an end never needs room. */
-		pz_map_set(&pool->wanted, PZ_NOBODY, least->first + least->nr - n, n);
-		class->published -= n;
-		excess -= n;
-	}
-	return true;
-}
-
-static bool plan_memmap(struct pz_pool *pool)
-{
-	uint32_t size = pool->requested >= pool->memmap_blocks ? pool->memmap_blocks : 0;
-	uint32_t first = pool->nr_blocks - pool->memmap_blocks;
-
-	if (pool->memmap.published == size)
-		return false;
-	/* Only the end of the region will do; nothing else is ever put there. */
-	if (pz_map_reserve(&pool->wanted, 2))
-		return false;
-	pool->memmap.size = size;
-	pz_map_set(&pool->wanted, size ? VIRTIO_PZONE_CLASS_MEMMAP : PZ_NOBODY, first,
-		   pool->memmap_blocks);
-	pool->memmap.published = size;
-	return true;
-}
-
-/* Bring the wanted layout up to date; tell the guest if it, or what the caller
- * changed beside it, differs. */
-void pz_pool_replan(struct pz_pool *pool, bool changed)
-{
-	uint32_t i;
-
-	changed |= plan_memmap(pool);
-	for (i = 0; i < pool->nr_classes; i++)
-		changed |= shrink(pool, &pool->classes[i]);
-	for (i = 0; i < pool->nr_classes; i++)
-		changed |= grow(pool, &pool->classes[i]);
-	if (!changed)
-		return;
-	pool->generation++;
-	if (pool->ops && pool->ops->layout_changed)
-		pool->ops->layout_changed(pool->opaque);
 }
 
 /* Drop dying classes of which nothing is plugged any more. */
@@ -363,14 +146,14 @@ int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
 	pool->requested = requested;
 	pool->memmap_blocks = pz_memmap_blocks(nr_blocks, block_bytes);
 	pool->next_id = VIRTIO_PZONE_CLASS_MEMMAP + 1;
-	pool->generation = 1;
 	strcpy(pool->memmap.name, "memmap");
 	if (pz_map_reserve(&pool->wanted, 8) || pz_map_reserve(&pool->actual, 8)) {
 		pz_pool_free(pool);
 		return pz_err(err, -ENOMEM, "no memory for the pool's tables");
 	}
-	plan_memmap(pool);
-	/* Only now: nobody is to hear of the first layout. */
+	/* Before the ops are set: nobody is to hear of the first layout. */
+	pz_pool_replan(pool, false);
+	pool->generation = 1;
 	pool->ops = ops;
 	pool->opaque = opaque;
 	*ret_pool = pool;
@@ -442,6 +225,9 @@ int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
 	if (pool->nr_classes == PZ_MAX_CLASSES - 1)
 		return pz_err(err, -E2BIG, "class '%s': the pool has %u classes, which is the most",
 			      name, pool->nr_classes);
+	if (pool->next_id >= PZ_EMPTY)
+		return pz_err(err, -E2BIG, "class '%s': the pool has used up all class numbers; only a restart of the VM helps",
+			      name);
 	rc = check_cookie(name, cookie, err);
 	if (rc)
 		return rc;
@@ -574,10 +360,13 @@ void pz_pool_all_unplugged(struct pz_pool *pool)
 
 	pool->actual.nr = 0;
 	pool->memmap.plugged = 0;
+	pool->memmap.report = (struct pz_report) { .valid = false };
 	pool->guest_generation = 0;
 	for (i = 0; i < pool->nr_classes; i++) {
 		pool->classes[i].plugged = 0;
 		pool->classes[i].report = (struct pz_report) { .valid = false };
+		/* An order to reclaim was for the guest that is gone. */
+		pool->classes[i].reclaim_bytes = 0;
 	}
 	pz_pool_replan(pool, true);
 	pz_pool_forget(pool);
@@ -693,6 +482,9 @@ static void check_map(const struct pz_pool *pool, const struct pz_map *map)
 
 		assert(e->nr && e->first < pool->nr_blocks && e->nr <= pool->nr_blocks - e->first);
 		assert(pz_class_id(pool, e->class_id));
+		assert(e->class_id == VIRTIO_PZONE_CLASS_MEMMAP ?
+		       e->first >= pool->nr_blocks - pool->memmap_blocks :
+		       e->first + e->nr <= pool->nr_blocks - pool->memmap_blocks);
 		if (!i)
 			continue;
 		assert(e[-1].first + e[-1].nr <= e->first);
@@ -710,16 +502,22 @@ static void check_class(const struct pz_pool *pool, const struct pz_class *class
 void pz_pool_check(const struct pz_pool *pool)
 {
 	struct pz_walk walk;
+	bool lacks = false;
 	uint32_t i, j;
 
 	check_map(pool, &pool->wanted);
 	check_map(pool, &pool->actual);
 	check_class(pool, &pool->memmap);
-	assert(!pool->memmap.published || pool->memmap.published == pool->memmap_blocks);
+	assert(pool->memmap.published == pool->memmap.size);
+	assert(pool->memmap.size == (pool->requested < pool->memmap_blocks ? 0 : pool->memmap_blocks));
+	if (pool->memmap.size)
+		assert(pz_map_covers(&pool->wanted, VIRTIO_PZONE_CLASS_MEMMAP,
+				     pool->nr_blocks - pool->memmap_blocks, pool->memmap_blocks));
 	for (i = 0; i < pool->nr_classes; i++) {
 		const struct pz_class *class = &pool->classes[i];
 
 		check_class(pool, class);
+		lacks |= class->published < class->size;
 		assert(class->id && class->id < pool->next_id);
 		assert(pz_name_valid(class->name));
 		if (class->dying)
@@ -727,10 +525,13 @@ void pz_pool_check(const struct pz_pool *pool)
 		else
 			assert(class->guarantee <= class->size && class->size <= class->limit);
 		for (j = 0; j < i; j++)
-			assert(class->id != pool->classes[j].id &&
+			assert(class->id > pool->classes[j].id &&
 			       strcmp(class->name, pool->classes[j].name));
 	}
 	assert(allocated(pool) <= pool->requested);
+	/* What a class lacks is in the hands of others. */
+	if (lacks)
+		assert(pz_pool_promised(pool) >= pool->requested);
 	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
 	while (pz_walk_next(&walk)) {
 		if (walk.in_a != PZ_NOBODY && walk.in_b != PZ_NOBODY)

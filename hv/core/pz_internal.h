@@ -12,6 +12,8 @@
 struct pz_map {
 	struct pz_extent *e;
 	uint32_t nr, cap;
+	struct pz_extent *spare;	/* where pz_map_apply() writes the next state */
+	uint32_t spare_cap;
 };
 
 struct pz_class {
@@ -54,11 +56,14 @@ struct pz_walk {
 };
 
 #define PZ_NOBODY	UINT32_MAX
+#define PZ_EMPTY	(UINT32_MAX - 1)	/* of an edit: nobody's from now on */
 
 /* extents.c */
 int pz_map_reserve(struct pz_map *map, uint32_t more);
 void pz_map_done(struct pz_map *map);
-void pz_map_set(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
+void pz_map_append(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
+int pz_map_prepare(struct pz_map *map, uint32_t edits);
+void pz_map_apply(struct pz_map *map, const struct pz_map *edits);
 uint32_t pz_map_count(const struct pz_map *map, uint32_t class_id);
 bool pz_map_covers(const struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
 bool pz_map_empty(const struct pz_map *map, uint32_t first, uint32_t nr);
@@ -66,9 +71,12 @@ void pz_walk_start(struct pz_walk *walk, const struct pz_map *a, const struct pz
 		   uint32_t nr_blocks);
 bool pz_walk_next(struct pz_walk *walk);
 
+/* plan.c */
+void pz_pool_replan(struct pz_pool *pool, bool changed);
+uint32_t pz_pool_promised(const struct pz_pool *pool);
+
 /* pool.c */
 struct pz_class *pz_class_id(const struct pz_pool *pool, uint32_t id);
-void pz_pool_replan(struct pz_pool *pool, bool changed);
 void pz_pool_forget(struct pz_pool *pool);
 int pz_err(struct pz_error *err, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

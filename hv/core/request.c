@@ -2,11 +2,12 @@
 /*
  * request.c: the guest's requests. Everything in here may come from a guest that
  * lies: a request is measured, then checked as a whole by the validate_*() of its
- * type, and only then acted on. Work is bounded by VIRTIO_PZONE_MAX_ENTRIES.
+ * type, and only then acted on. Work is bounded by VIRTIO_PZONE_MAX_ENTRIES and
+ * by the number of extents there are.
  */
-#include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pz_internal.h"
@@ -110,6 +111,20 @@ static struct reply query_map(const struct pz_map *map, const struct request *re
 
 /* --- PLUG and UNPLUG --- */
 
+static uint32_t min_blocks(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t all_plugged(const struct pz_pool *pool)
+{
+	uint32_t i, n = pool->memmap.plugged;
+
+	for (i = 0; i < pool->nr_classes; i++)
+		n += pool->classes[i].plugged;
+	return n;
+}
+
 /* Is nothing plugged but the memory map? */
 static bool only_memmap(const struct pz_pool *pool)
 {
@@ -172,12 +187,13 @@ static bool validate_change(struct pz_pool *pool, const struct request *request,
 	return true;
 }
 
-static uint32_t change_extent(struct pz_pool *pool, const struct virtio_pzone_extent *e, bool plug)
+static uint32_t change_extent(struct pz_pool *pool, const struct virtio_pzone_extent *e, bool plug,
+			      uint32_t plugged)
 {
-	struct pz_class *class = pz_class_id(pool, e->class_id);
 	int rc = 0;
 
-	if (pz_map_reserve(&pool->actual, 2))
+	/* After `requested` went down the guest has to give back first. */
+	if (plug && e->nr_blocks > pool->requested - min_blocks(plugged, pool->requested))
 		return VIRTIO_PZONE_AGAIN;
 	if (pool->ops && plug && pool->ops->plug)
 		rc = pool->ops->plug(pool->opaque, e->first_block, e->nr_blocks);
@@ -185,29 +201,51 @@ static uint32_t change_extent(struct pz_pool *pool, const struct virtio_pzone_ex
 		rc = pool->ops->unplug(pool->opaque, e->first_block, e->nr_blocks);
 	if (rc)
 		return rc == -ENOMEM ? VIRTIO_PZONE_NOMEM : VIRTIO_PZONE_AGAIN;
-	if (plug) {
-		pz_map_set(&pool->actual, class->id, e->first_block, e->nr_blocks);
-		class->plugged += e->nr_blocks;
-	} else {
-		pz_map_set(&pool->actual, PZ_NOBODY, e->first_block, e->nr_blocks);
-		class->plugged -= e->nr_blocks;
-	}
 	return VIRTIO_PZONE_OK;
 }
 
+static int compare_first(const void *a, const void *b)
+{
+	const struct pz_extent *x = a, *y = b;
+
+	return x->first < y->first ? -1 : 1;
+}
+
+/* Carry out each extent; the books are brought up to date for all of them at
+ * once, which must not fail: room is made before anything is done. */
 static struct reply change(struct pz_pool *pool, const struct request *request, bool plug)
 {
+	struct pz_extent done[VIRTIO_PZONE_MAX_ENTRIES];
+	struct pz_map edits = { .e = done };
+	uint32_t i, status, plugged, last = PZ_NOBODY;
 	struct reply reply = { 0 };
-	uint32_t i, last = PZ_NOBODY;
 
 	if (!validate_change(pool, request, plug, &reply.type))
 		return reply;
+	if (pz_map_prepare(&pool->actual, request->nr))
+		return (struct reply) { VIRTIO_PZONE_RESP_BUSY, 0, 0 };
+	plugged = all_plugged(pool);
 	for (i = 0; i < request->nr; i++) {
 		struct virtio_pzone_extent e = get_extent(request, i);
-		uint32_t status = htole32(change_extent(pool, &e, plug));
 
+		status = change_extent(pool, &e, plug, plugged);
+		if (status == VIRTIO_PZONE_OK) {
+			struct pz_class *class = pz_class_id(pool, e.class_id);
+
+			class->plugged += plug ? e.nr_blocks : -e.nr_blocks;
+			plugged += plug ? e.nr_blocks : -e.nr_blocks;
+			done[edits.nr++] = (struct pz_extent) {
+				plug ? e.class_id : PZ_EMPTY, e.first_block, e.nr_blocks
+			};
+		}
+		status = htole32(status);
 		memcpy(request->reply + i * sizeof(status), &status, sizeof(status));
 	}
+	qsort(done, edits.nr, sizeof(*done), compare_first);
+	pz_map_apply(&pool->actual, &edits);
+	/* What was given back may be what another class waits for. */
+	if (!plug)
+		pz_pool_replan(pool, false);
 	for (i = 0; pool->ops && pool->ops->reported && i < request->nr; i++) {
 		uint32_t id = get_extent(request, i).class_id;
 
@@ -215,11 +253,8 @@ static struct reply change(struct pz_pool *pool, const struct request *request, 
 			pool->ops->reported(pool->opaque, id);
 		last = id;
 	}
-	if (!plug) {
-		/* What was given back may be what another class waits for. */
-		pz_pool_replan(pool, false);
+	if (!plug)
 		pz_pool_forget(pool);
-	}
 	return (struct reply) { VIRTIO_PZONE_RESP_ACK, request->nr, 0 };
 }
 

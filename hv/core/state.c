@@ -33,6 +33,10 @@ struct state_class {
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
 	uint8_t pad[7];
+	/* what the guest last said; see struct pz_report */
+	uint32_t report_valid, report_state, nr_cgroups, stuck_blocks, reclaim_done_seq, pad2;
+	uint64_t reclaimed_bytes, free_bytes, anon_bytes, file_bytes, pinned_bytes;
+	uint64_t refault_pages, pressure_us, oom_events, oom_kills;
 };
 
 struct state_extent {
@@ -40,7 +44,7 @@ struct state_extent {
 };
 
 _Static_assert(sizeof(struct state_header) == 48, "no holes");
-_Static_assert(sizeof(struct state_class) == 136, "no holes");
+_Static_assert(sizeof(struct state_class) == 232, "no holes");
 _Static_assert(sizeof(struct state_extent) == 12, "no holes");
 
 static uint8_t *put(uint8_t *to, const void *from, size_t len)
@@ -61,6 +65,24 @@ static uint8_t *put_map(uint8_t *to, const struct pz_map *map)
 		to = put(to, &e, sizeof(e));
 	}
 	return to;
+}
+
+static void save_report(struct state_class *c, const struct pz_report *report)
+{
+	c->report_valid = htole32(report->valid);
+	c->report_state = htole32(report->state);
+	c->nr_cgroups = htole32(report->nr_cgroups);
+	c->stuck_blocks = htole32(report->stuck_blocks);
+	c->reclaim_done_seq = htole32(report->reclaim_done_seq);
+	c->reclaimed_bytes = htole64(report->reclaimed_bytes);
+	c->free_bytes = htole64(report->free_bytes);
+	c->anon_bytes = htole64(report->anon_bytes);
+	c->file_bytes = htole64(report->file_bytes);
+	c->pinned_bytes = htole64(report->pinned_bytes);
+	c->refault_pages = htole64(report->refault_pages);
+	c->pressure_us = htole64(report->pressure_us);
+	c->oom_events = htole64(report->oom_events);
+	c->oom_kills = htole64(report->oom_kills);
 }
 
 int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
@@ -100,6 +122,7 @@ int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
 
 		strcpy(c.name, class->name);
 		strcpy(c.cookie, class->cookie);
+		save_report(&c, &class->report);
 		to = put(to, &c, sizeof(c));
 	}
 	to = put_map(to, &pool->wanted);
@@ -110,6 +133,26 @@ int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
 }
 
 /* --- loading --- */
+
+static struct pz_report load_report(const struct state_class *c)
+{
+	return (struct pz_report) {
+		.valid = c->report_valid,
+		.state = le32toh(c->report_state),
+		.nr_cgroups = le32toh(c->nr_cgroups),
+		.stuck_blocks = le32toh(c->stuck_blocks),
+		.reclaim_done_seq = le32toh(c->reclaim_done_seq),
+		.reclaimed_bytes = le64toh(c->reclaimed_bytes),
+		.free_bytes = le64toh(c->free_bytes),
+		.anon_bytes = le64toh(c->anon_bytes),
+		.file_bytes = le64toh(c->file_bytes),
+		.pinned_bytes = le64toh(c->pinned_bytes),
+		.refault_pages = le64toh(c->refault_pages),
+		.pressure_us = le64toh(c->pressure_us),
+		.oom_events = le64toh(c->oom_events),
+		.oom_kills = le64toh(c->oom_kills),
+	};
+}
 
 static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 			struct pz_error *err)
@@ -140,6 +183,14 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 		};
 		strcpy(class->name, c.name);
 		strcpy(class->cookie, c.cookie);
+		class->report = load_report(&c);
+		if (le32toh(c.dying) > 1 || le32toh(c.report_valid) > 1 ||
+		    class->report.state > VIRTIO_PZONE_STATE_PARTIAL)
+			return pz_err(err, -EINVAL, "class '%s' has a flag or state that is not known",
+				      class->name);
+		if (i && class->id <= class[-1].id)
+			return pz_err(err, -EINVAL, "class '%s' has the number %u, but the one before it has %u",
+				      class->name, class->id, class[-1].id);
 		if (!class->id || class->id >= pool->next_id)
 			return pz_err(err, -EINVAL, "class '%s' has the number %u, which was never given",
 				      class->name, class->id);
@@ -148,8 +199,7 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 			return pz_err(err, -EINVAL, "class '%s' has a size of %u blocks against its bounds",
 				      class->name, class->size);
 		for (j = 0; j < i; j++)
-			if (pool->classes[j].id == class->id ||
-			    !strcmp(pool->classes[j].name, class->name))
+			if (!strcmp(pool->classes[j].name, class->name))
 				return pz_err(err, -EINVAL, "class '%s' is there twice", class->name);
 		sum += class->size;
 		pool->nr_classes++;
@@ -165,9 +215,9 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 		    bool wanted, struct pz_error *err)
 {
 	const char *which = wanted ? "wanted" : "actual";
-	uint32_t at = 0, i;
+	uint32_t end = pool->nr_blocks - pool->memmap_blocks, at = 0, i;
 
-	if (pz_map_reserve(map, nr + 2))
+	if (pz_map_reserve(map, nr))
 		return pz_err(err, -ENOMEM, "no memory for %u extents", nr);
 	for (i = 0; i < nr; i++) {
 		struct pz_class *class;
@@ -185,10 +235,11 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 		    e.nr > pool->nr_blocks - e.first)
 			return pz_err(err, -EINVAL, "%s blocks %u+%u overlap others or the end of the pool",
 				      which, e.first, e.nr);
-		if (class == &pool->memmap && (e.first != pool->nr_blocks - pool->memmap_blocks ||
-					       e.nr != pool->memmap_blocks) && wanted)
-			return pz_err(err, -EINVAL, "the memory map is wanted at block %u", e.first);
-		pz_map_set(map, e.class_id, e.first, e.nr);
+		/* The end of the region is the memory map's and holds nothing else. */
+		if (class == &pool->memmap ? e.first < end : e.first + e.nr > end)
+			return pz_err(err, -EINVAL, "%s blocks %u+%u: class %u has no place there",
+				      which, e.first, e.nr, e.class_id);
+		pz_map_append(map, e.class_id, e.first, e.nr);
 		*(wanted ? &class->published : &class->plugged) += e.nr;
 		at = e.first + e.nr;
 	}
@@ -198,6 +249,7 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 /* The rules that need both layouts. */
 static int load_check(const struct pz_pool *pool, struct pz_error *err)
 {
+	const bool room = pz_pool_promised(pool) < pool->requested;
 	struct pz_walk walk;
 	uint32_t i;
 
@@ -209,6 +261,9 @@ static int load_check(const struct pz_pool *pool, struct pz_error *err)
 		if (class->published > class->size)
 			return pz_err(err, -EINVAL, "class '%s' is to have %u blocks, its layout has %u",
 				      class->name, class->size, class->published);
+		if (class->published < class->size && room)
+			return pz_err(err, -EINVAL, "class '%s' lacks %u blocks that nobody has",
+				      class->name, class->size - class->published);
 		if (class->dying && !class->plugged)
 			return pz_err(err, -EINVAL, "class '%s' is gone and still there", class->name);
 	}

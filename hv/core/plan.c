@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * plan.c: the planner, which decides where classes live.
+ *
+ * A class that lacks blocks takes, in this order,
+ *   1. blocks still plugged for it though no longer wanted: growing again after a
+ *      shrink that did not finish costs nothing and moves nothing;
+ *   2. free blocks beside what it has: gaps between two of its extents, then the
+ *      blocks behind one, then those before one;
+ *   3. the smallest free run that holds what is left; if there is none, the
+ *      largest free runs, until one holds the rest.
+ * A class of which nothing is plugged may be moved as a whole instead of 3, if
+ * that makes it one extent: it costs nobody anything. While nothing of any class
+ * is plugged, all of them are one extent each.
+ *
+ * Inside a free run a new extent leaves room for the class in front of it and for
+ * its own: two elastic classes that grow in turns would otherwise cut each other
+ * into pieces. Classes that can't grow (limit == size) are packed tightly.
+ *
+ * A class gives up its smallest extents first, which leaves the fewest, and of
+ * the last one the end that joins free blocks (the upper one if in doubt: it grew
+ * there).
+ *
+ * All of it is one pass over the extents and a sort for each class that changes,
+ * however badly a guest has cut its memory into pieces.
+ */
+#include <stdlib.h>
+
+#include "pz_internal.h"
+#include "virtio_pzone.h"
+
+/* A run of blocks that a class might take. */
+struct run {
+	uint32_t first, nr;
+	uint32_t left, right;	/* whose wanted blocks lie beside it */
+	unsigned int rank;	/* lower goes first */
+};
+
+enum {
+	RANK_BRIDGE,		/* joins two extents of the class */
+	RANK_BEHIND,		/* behind an extent of the class */
+	RANK_BEFORE,
+	RANK_ELSEWHERE,
+};
+
+enum kind {
+	RUN_FREE,		/* nobody's */
+	RUN_OWN,		/* plugged for the class and wanted by nobody */
+};
+
+static uint32_t min_blocks(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t count_extents(const struct pz_pool *pool, uint32_t class_id)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < pool->wanted.nr; i++)
+		n += pool->wanted.e[i].class_id == class_id;
+	return n;
+}
+
+/* Blocks that are wanted or plugged: what the guest has or may take. */
+uint32_t pz_pool_promised(const struct pz_pool *pool)
+{
+	struct pz_walk walk;
+	uint32_t n = 0;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
+	while (pz_walk_next(&walk))
+		if (walk.in_a != PZ_NOBODY || walk.in_b != PZ_NOBODY)
+			n += walk.nr;
+	return n;
+}
+
+/* All runs of a kind, in order; malloc'ed. */
+static int collect(const struct pz_pool *pool, const struct pz_class *class, enum kind kind,
+		   struct run **ret_runs, uint32_t *ret_nr)
+{
+	const uint32_t who = kind == RUN_OWN ? class->id : PZ_NOBODY;
+	uint32_t before = PZ_NOBODY, nr = 0;
+	struct run *runs, *last = NULL;
+	struct pz_walk walk;
+
+	/* Between any two runs there is an extent. */
+	runs = malloc(((size_t)pool->wanted.nr + pool->actual.nr + 1) * sizeof(*runs));
+	if (!runs)
+		return -1;
+	pz_walk_start(&walk, &pool->wanted, &pool->actual,
+		      pool->nr_blocks - pool->memmap_blocks);
+	while (pz_walk_next(&walk)) {
+		if (last)
+			last->right = walk.in_a;
+		last = NULL;
+		if (walk.in_a == PZ_NOBODY && walk.in_b == who) {
+			last = &runs[nr++];
+			*last = (struct run) { walk.first, walk.nr, before, PZ_NOBODY, 0 };
+		}
+		before = walk.in_a;
+	}
+	*ret_runs = runs;
+	*ret_nr = nr;
+	return 0;
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	if (x->nr != y->nr)
+		return (x->nr < y->nr) == (x->rank == RANK_BRIDGE) ? -1 : 1;
+	return x->first < y->first ? -1 : 1;
+}
+
+/* Least useful first. */
+static int compare_size(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	if (x->nr != y->nr)
+		return x->nr < y->nr ? -1 : 1;
+	return x->first > y->first ? -1 : 1;
+}
+
+static int compare_first(const void *a, const void *b)
+{
+	const struct pz_extent *x = a, *y = b;
+
+	return x->first < y->first ? -1 : 1;
+}
+
+/* Change the wanted layout; false for lack of memory, with nothing done. */
+static bool apply(struct pz_pool *pool, struct pz_map *edits)
+{
+	qsort(edits->e, edits->nr, sizeof(*edits->e), compare_first);
+	if (pz_map_prepare(&pool->wanted, edits->nr))
+		return false;
+	pz_map_apply(&pool->wanted, edits);
+	return true;
+}
+
+static unsigned int rank(const struct run *run, uint32_t id, uint32_t lack)
+{
+	if (run->left == id && run->right == id && run->nr <= lack)
+		return RANK_BRIDGE;
+	if (run->left == id)
+		return RANK_BEHIND;
+	return run->right == id ? RANK_BEFORE : RANK_ELSEWHERE;
+}
+
+/* Blocks by which a class may be expected to grow: up to its limit, or, if it has
+ * outgrown its place before, to twice its size. */
+static uint64_t headroom(const struct pz_pool *pool, uint32_t id)
+{
+	const struct pz_class *class = id == PZ_NOBODY ? NULL : pz_class_id(pool, id);
+	uint64_t room;
+
+	if (!class || class->dying || id == VIRTIO_PZONE_CLASS_MEMMAP)
+		return 0;
+	room = class->limit - class->size;
+	if (room < class->size && count_extents(pool, id) > 1)
+		room = class->size;
+	return room;
+}
+
+/* How far into a free run `lack` blocks are put. */
+static uint32_t offset(const struct pz_pool *pool, const struct pz_class *class,
+		       const struct run *run, uint32_t lack)
+{
+	uint64_t slack = run->nr > lack ? run->nr - lack : 0;
+	uint64_t theirs = slack ? headroom(pool, run->left) : 0;
+	uint64_t ours;
+
+	if (!theirs)
+		return 0;
+	ours = class->limit - class->size;
+	if (class->published && ours < class->size)
+		ours = class->size;
+	return theirs + ours <= slack ? theirs : slack * theirs / (theirs + ours);
+}
+
+/* Give the class what it lacks out of one kind of runs, but no more than `room`
+ * now. Returns how much it got. */
+static uint32_t take(struct pz_pool *pool, struct pz_class *class, enum kind kind, uint32_t room)
+{
+	uint32_t lack = class->size - class->published, got = 0, nr, i, j, n;
+	struct pz_map edits = { 0 };
+	struct run *runs;
+
+	if (collect(pool, class, kind, &runs, &nr))
+		return 0;	/* the next replan tries again */
+	for (i = 0; i < nr; i++)
+		runs[i].rank = rank(&runs[i], class->id, lack);
+	qsort(runs, nr, sizeof(*runs), compare_runs);
+	if (pz_map_reserve(&edits, nr))
+		goto out;
+
+	for (i = 0; i < nr && got < room && lack; i++) {
+		const struct run *run = &runs[i];
+		uint32_t at;
+
+		/* If this one is larger than needed: the smallest one that will do. */
+		for (j = i + 1; run->rank != RANK_BRIDGE && run->nr > lack && j < nr &&
+				runs[j].rank == run->rank && runs[j].nr >= lack; j++)
+			run = &runs[j];
+		n = min_blocks(min_blocks(run->nr, lack), room - got);
+		at = run->first;
+		if (run->rank == RANK_BEFORE)
+			at += run->nr - n;
+		else if (run->rank == RANK_ELSEWHERE && kind == RUN_FREE)
+			at += offset(pool, class, run, lack);
+		edits.e[edits.nr++] = (struct pz_extent) { class->id, at, n };
+		got += n;
+		lack -= n;
+	}
+	if (got && !apply(pool, &edits))
+		got = 0;
+	class->published += got;
+out:
+	pz_map_done(&edits);
+	free(runs);
+	return got;
+}
+
+/* Want nothing of the class for a moment. */
+static bool withdraw(struct pz_pool *pool, struct pz_class *class)
+{
+	struct pz_map edits = { 0 };
+	uint32_t i;
+	bool done = false;
+
+	if (pz_map_reserve(&edits, pool->wanted.nr))
+		return false;
+	for (i = 0; i < pool->wanted.nr; i++) {
+		if (pool->wanted.e[i].class_id != class->id)
+			continue;
+		edits.e[edits.nr] = pool->wanted.e[i];
+		edits.e[edits.nr++].class_id = PZ_EMPTY;
+	}
+	done = apply(pool, &edits);
+	if (done)
+		class->published = 0;
+	pz_map_done(&edits);
+	return done;
+}
+
+/*
+ * A class of which nothing is plugged can start again somewhere else. Worth it
+ * if it becomes one extent by that and would not be one where it is.
+ */
+static bool better_elsewhere(const struct pz_pool *pool, const struct pz_class *class)
+{
+	uint32_t free_run = 0, own = 0, extents = 0;
+	bool in_place = false, fits = false;
+	struct pz_walk walk;
+	bool more = true;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual,
+		      pool->nr_blocks - pool->memmap_blocks);
+	while (more) {
+		more = pz_walk_next(&walk);
+		if (more && walk.in_b == PZ_NOBODY &&
+		    (walk.in_a == PZ_NOBODY || walk.in_a == class->id)) {
+			free_run += walk.nr;
+			if (walk.in_a == class->id) {
+				own += walk.nr;
+				extents++;
+			}
+			continue;
+		}
+		fits |= free_run >= class->size;
+		in_place |= own && own == class->published && free_run >= class->size;
+		free_run = own = 0;
+	}
+	return fits && !(in_place && extents == 1);
+}
+
+/* Give a class what it lacks, as far as there is something. */
+static bool grow(struct pz_pool *pool, struct pz_class *class)
+{
+	uint32_t used;
+	bool changed = false;
+
+	if (class->published >= class->size)
+		return false;
+	/* What is plugged for it already is promised already. */
+	if (class->plugged && take(pool, class, RUN_OWN, class->size))
+		changed = true;
+	if (class->published == class->size)
+		return changed;
+	/* No more than `requested` in the guest's hands, not even for a moment. */
+	used = pz_pool_promised(pool);
+	if (used >= pool->requested)
+		return changed;
+	if (class->published && !class->plugged && better_elsewhere(pool, class)) {
+		used -= class->published;
+		if (!withdraw(pool, class))
+			return changed;
+		changed = true;
+	}
+	if (take(pool, class, RUN_FREE, pool->requested - used))
+		changed = true;
+	return changed;
+}
+
+/* Does the wanted layout leave the block before (or at) this place free? */
+static bool gap_before(const struct pz_pool *pool, uint32_t i)
+{
+	const struct pz_extent *e = pool->wanted.e;
+
+	return i ? e[i - 1].first + e[i - 1].nr < e[i].first : e[i].first > 0;
+}
+
+static bool gap_behind(const struct pz_pool *pool, uint32_t i)
+{
+	const struct pz_extent *e = pool->wanted.e;
+
+	return i + 1 < pool->wanted.nr && e[i].first + e[i].nr < e[i + 1].first;
+}
+
+/* Want less of a class. */
+static bool shrink(struct pz_pool *pool, struct pz_class *class)
+{
+	uint32_t excess, i, n, nr = 0;
+	struct pz_map edits = { 0 };
+	struct run *runs = NULL;
+	bool changed = false;
+
+	if (class->published <= class->size)
+		return false;
+	excess = class->published - class->size;
+	runs = malloc(pool->wanted.nr * sizeof(*runs));
+	if (!runs || pz_map_reserve(&edits, pool->wanted.nr))
+		goto out;
+	for (i = 0; i < pool->wanted.nr; i++) {
+		const struct pz_extent *e = &pool->wanted.e[i];
+
+		if (e->class_id == class->id)
+			runs[nr++] = (struct run) {
+				e->first, e->nr, 0, 0,
+				gap_before(pool, i) && !gap_behind(pool, i)
+			};
+	}
+	qsort(runs, nr, sizeof(*runs), compare_size);
+	for (i = 0; i < nr && excess; i++) {
+		n = min_blocks(runs[i].nr, excess);
+		edits.e[edits.nr++] = (struct pz_extent) {
+			PZ_EMPTY, runs[i].rank ? runs[i].first : runs[i].first + runs[i].nr - n, n
+		};
+		excess -= n;
+	}
+	changed = apply(pool, &edits);
+	if (changed)
+		class->published = class->size;
+out:
+	pz_map_done(&edits);
+	free(runs);
+	return changed;
+}
+
+static bool plan_memmap(struct pz_pool *pool)
+{
+	uint32_t size = pool->requested >= pool->memmap_blocks ? pool->memmap_blocks : 0;
+	/* Only the end of the region will do; nothing else is ever put there. */
+	struct pz_extent end = {
+		size ? VIRTIO_PZONE_CLASS_MEMMAP : PZ_EMPTY,
+		pool->nr_blocks - pool->memmap_blocks, pool->memmap_blocks
+	};
+	struct pz_map edits = { .e = &end, .nr = 1 };
+
+	pool->memmap.size = size;
+	if (pool->memmap.published == size || !apply(pool, &edits))
+		return false;
+	pool->memmap.published = size;
+	return true;
+}
+
+/* True if some class has more than one extent or lacks blocks. */
+static bool untidy(const struct pz_pool *pool)
+{
+	uint32_t i, nr = pool->memmap.published ? 1 : 0;
+
+	for (i = 0; i < pool->nr_classes; i++) {
+		if (pool->classes[i].published != pool->classes[i].size)
+			return true;
+		nr += pool->classes[i].published ? 1 : 0;
+	}
+	return pool->wanted.nr > nr;
+}
+
+/*
+ * While nothing of any class is plugged, one extent each: in the order in which
+ * they lie, with what room there is between them.
+ */
+static bool repack(struct pz_pool *pool)
+{
+	uint32_t i, at = 0, slack = pool->nr_blocks - pool->memmap_blocks, nr = 0;
+	struct pz_map edits = { 0 };
+	uint64_t hopes = 0;
+
+	for (i = 0; i < pool->nr_classes; i++) {
+		if (pool->classes[i].plugged)
+			return false;
+		slack -= pool->classes[i].size;
+		hopes += headroom(pool, pool->classes[i].id);
+	}
+	if (!untidy(pool))
+		return false;
+	if (pz_map_reserve(&edits, pool->nr_classes + 1) ||
+	    pz_map_reserve(&pool->wanted, pool->nr_classes + 1)) {
+		pz_map_done(&edits);
+		return false;
+	}
+
+	/* Where each begins now; one that has nothing comes last. */
+	for (i = 0; i < pool->nr_classes; i++) {
+		struct pz_class *class = &pool->classes[i];
+		uint32_t j;
+
+		if (!class->size)
+			continue;
+		for (j = 0; j < pool->wanted.nr && pool->wanted.e[j].class_id != class->id; j++)
+			;
+		edits.e[edits.nr++] = (struct pz_extent) {
+			class->id,
+			j < pool->wanted.nr ? pool->wanted.e[j].first : pool->nr_blocks + i,
+			class->size
+		};
+	}
+	qsort(edits.e, edits.nr, sizeof(*edits.e), compare_first);
+	for (i = 0; i < edits.nr; i++) {
+		struct pz_class *class = pz_class_id(pool, edits.e[i].class_id);
+		uint64_t hope = headroom(pool, class->id);
+
+		edits.e[i].first = at;
+		at += class->size + (hopes <= slack ? hope : slack * hope / hopes);
+	}
+	if (pool->memmap.published)
+		edits.e[edits.nr++] = (struct pz_extent) {
+			VIRTIO_PZONE_CLASS_MEMMAP, pool->nr_blocks - pool->memmap_blocks,
+			pool->memmap_blocks
+		};
+	for (nr = 0; nr < edits.nr; nr++)
+		pool->wanted.e[nr] = edits.e[nr];
+	pool->wanted.nr = nr;
+	for (i = 0; i < pool->nr_classes; i++)
+		pool->classes[i].published = pool->classes[i].size;
+	pz_map_done(&edits);
+	return true;
+}
+
+/* Bring the wanted layout up to date; tell the guest if it, or what the caller
+ * changed beside it, differs. */
+void pz_pool_replan(struct pz_pool *pool, bool changed)
+{
+	uint32_t i;
+
+	changed |= plan_memmap(pool);
+	for (i = 0; i < pool->nr_classes; i++)
+		changed |= shrink(pool, &pool->classes[i]);
+	for (i = 0; i < pool->nr_classes; i++)
+		changed |= grow(pool, &pool->classes[i]);
+	changed |= repack(pool);
+	if (!changed)
+		return;
+	pool->generation++;
+	if (pool->ops && pool->ops->layout_changed)
+		pool->ops->layout_changed(pool->opaque);
+}
