@@ -83,6 +83,8 @@ golden("list-plain", ["pzone-list", "demo"], qmp=[fast(
 golden("list-no-guest", ["pzone-list", "demo"], qmp=[fast(
     db(state="waiting", actual=0), batch(state="waiting", actual=0), guest="none")])
 golden("list-not-applied", ["pzone-list", "demo"], qmp=[fast(db(free=1))])
+golden("list-next-start", ["pzone-define demo one.xml --config; pzone-list demo"], changed=True,
+       qmp=[SETTLED], files={"one.xml": ONE})
 golden("info-running", ["pzone-info", "demo", "db"], qmp=[SETTLED])
 golden("info-running-bytes", ["pzone-info", "demo", "db", "--bytes"], qmp=[SETTLED])
 golden("info-partial", ["pzone-info", "demo", "db"], qmp=[fast(
