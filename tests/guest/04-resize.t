@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Classes grow and shrink while tasks use them: nothing is lost, what is in the
 # way moves or is reclaimed, and what can't be done is said and done later.
+import random
 from guest_test import run, Pool, MiB
 
 ALLOWED = {'db': ['/db'], 'batch': ['/batch']}
@@ -78,6 +79,18 @@ def test(t, vm):
     vm.settle()
     t.equal(t.cls('db').size, 200 * MiB, 'the last of two resizes counts')
     t.ends_well(job, 'nothing lost')
+
+    # faster than the guest can follow
+    rnd = random.Random(4)
+    for _ in range(150):
+        vm.resize('fast', 'db', rnd.randrange(32, 200) * 2 * MiB)
+        vm.resize('fast', 'batch', rnd.randrange(16, 100) * 2 * MiB)
+    vm.resize('fast', 'db', '96M')
+    vm.resize('fast', 'batch', '40M')
+    vm.settle(60)
+    t.equal((t.cls('db').size, t.cls('batch').size), (96 * MiB, 40 * MiB),
+            'after 300 resizes in a hurry, the last ones count')
+    t.agrees('and sysfs, QEMU and arithmetic agree')
 
     t.ends_well(watch, 'memory was right all the time')
     t.ends_well(huge, 'so was the neighbour with huge pages')

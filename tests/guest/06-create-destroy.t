@@ -4,6 +4,7 @@
 # everything is back where it was.
 import time
 from guest_test import run, Pool, MiB
+from vm import QMPError
 
 
 def test(t, vm):
@@ -47,6 +48,24 @@ def test(t, vm):
          'it lost %d KiB' % ((base - t.base_free()) >> 10))
     t.agrees('sysfs, QEMU and arithmetic agree')
 
+    # the same name again, at once and after a while
+    again = 0
+    for n in range(20):
+        try:
+            vm.create('fast', 'same', '%dM' % (2 + 2 * (n % 5)))
+        except QMPError as e:
+            again += 1
+            if 'same' not in e.desc:
+                raise
+            vm.wait(gone, lambda: 'same remains: %s' % vm.classes(), 30)
+            continue
+        if n % 3:
+            vm.settle()
+        vm.destroy('fast', 'same')
+    vm.wait(gone, lambda: 'same remains: %s' % vm.classes(), 30)
+    t.ok(True, 'a name is used again and again')
+    t.diag('%d times the old class was still there' % again)
+
     # more classes than the guest has spare node ids
     names = ['m%d' % i for i in range(24)]
     for name in names:
@@ -64,6 +83,7 @@ def test(t, vm):
     vm.wait(gone, lambda: 'classes remain: %s' % list(vm.classes()), 30)
 
     # bad input changes nothing
+    vm.settle()
     before = vm.pool('fast')
     for args, pattern in (
             (('fast', 'Big', '4M'), 'Big'),

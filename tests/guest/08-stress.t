@@ -21,8 +21,8 @@ def test(t, vm):
     # With swap, so that a class shrinks below what its tasks use. A full class has no
     # page left for what zram makes of its own pages; that swap-out fails and says so.
     vm.expected.append(r'page allocation failure: order:0, mode:\S*\(GFP_NOIO\|__GFP_HIGHMEM')
-    vm.run('echo 128M > /sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && '
-           'swapon /dev/zram0')
+    vm.sh('echo 128M > /sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && '
+          'swapon /dev/zram0')
     for n in NAMES:
         vm.create('fast', n, '64M', guarantee='2M', limit='512M')
     vm.settle()
@@ -76,6 +76,7 @@ def test(t, vm):
         else:
             time.sleep(rnd.random() * 0.1)
     t.diag(', '.join('%s %d' % kv for kv in count.items()))
+    t.diag('swapped out: %s pages' % vm.sh("awk '/^pswpout/ { print $2 }' /proc/vmstat"))
     killed = 0
     for job in jobs:
         if job.done() and job.status == 137:
@@ -97,7 +98,7 @@ def test(t, vm):
     t.equal([after[k] for k in ('plugged', 'available', 'memmap')],
             [pool[k] for k in ('plugged', 'available', 'memmap')], 'everything is back')
     t.agrees('and the pool agrees')
-    vm.sh('swapoff /dev/zram0 2>/dev/null; true', 60)
+    vm.sh('swapoff /dev/zram0', 60)
 
 
 run(test, pools=[Pool('fast')])
