@@ -156,7 +156,10 @@ class Agent:
                     if not data:
                         raise AgentLost('%s was closed' % self.path)
                     buf += data
-        except (OSError, AgentError):
+        except OSError as e:
+            self.close()
+            raise AgentLost('%s: %s' % (self.path, e)) from e
+        except AgentError:
             self.close()
             raise
         self.buf = buf[buf.index(answer) + len(answer):]

@@ -11,7 +11,9 @@ Leaving the block takes the VM down and fails if the guest's kernel complained
     PZONE_KERNEL   bzImage to boot    (default build/kernel/bzImage)
     PZONE_QEMU     QEMU               (default build/qemu/bin/qemu-system-x86_64)
     PZONE_ACCEL    kvm or tcg         (default: kvm where it works)
+    PZONE_MEM      base memory, if not the test's own choice (a KASAN kernel: 1536M)
     PZONE_SLOW     factor for all time limits (a loaded machine, a debug kernel)
+    PZONE_MEM      base memory of the guest (a debug kernel needs 2G)
     PZONE_KEEP     keep the VM's directory with console.log
 Only the QEMU process that was started here is ever killed.
 """
@@ -186,7 +188,7 @@ class VM:
     def __init__(self, pools=(), mem='512M', cpus=2, cmdline='', disk=None, reboot=False,
                  args=(), kernel=None, boot_timeout=60, agent=True):
         self.pools = list(pools)
-        self.mem = size(mem)
+        self.mem = size(os.environ.get('PZONE_MEM') or mem)
         self.cpus = cpus
         self.cmdline = cmdline
         self.disk = disk and size(disk)
