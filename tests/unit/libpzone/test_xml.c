@@ -151,6 +151,7 @@ static void test_parse(void **state)
 static void test_messages(void **state)
 {
 	(void)state;
+	assert_parse_fails("", PZONE_ERR_XML, "f.xml:1: malformed XML: ");
 	assert_parse_fails("<pzones>\n<class\n", PZONE_ERR_XML, "f.xml:3: malformed XML: ");
 	assert_parse_fails("<pzones>\n\n <class name='db' pool='p'>\n  <sise>1</sise>\n </class></pzones>",
 			   PZONE_ERR_XML, "f.xml:4: <class> has no element <sise>");
