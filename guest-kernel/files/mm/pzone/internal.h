@@ -100,6 +100,8 @@ struct pzone_pool {
 	u8 *state;
 
 	u32 generation;				/* of the layout pulled last */
+	u32 done_generation;			/* of the layout last gone through */
+	unsigned int report_ticks;
 	u32 memmap_blocks;
 	u32 plugged_blocks;
 	bool need_unplug_all;

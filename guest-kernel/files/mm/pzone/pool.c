@@ -33,6 +33,9 @@
 /* Counters are compared this often and sent when they changed. */
 #define PZONE_REPORT_MS		1000
 
+/* Every so many times all are sent. */
+#define PZONE_REPORT_ALL	10
+
 /* Tell the host of parked blocks at least this often during a long shrink. */
 #define PZONE_FLUSH_MS		100
 
@@ -161,7 +164,7 @@ static void send_reports(struct pzone_pool *pool, bool all)
 	mutex_unlock(&pzone_mutex);
 
 	if (all || nr)
-		pool->transport->report(pool->priv, pool->generation, reports, nr);
+		pool->transport->report(pool->priv, pool->done_generation, reports, nr);
 	mutex_unlock(&pool->report_mutex);
 	kvfree(reports);
 }
@@ -171,7 +174,8 @@ static void report_work(struct work_struct *work)
 	struct pzone_pool *pool = container_of(to_delayed_work(work), struct pzone_pool,
 					       report_work);
 
-	send_reports(pool, false);
+	/* All of them now and then: a host that was restored has forgotten. */
+	send_reports(pool, !(++pool->report_ticks % PZONE_REPORT_ALL));
 	if (!READ_ONCE(pool->stopped))
 		queue_delayed_work(pool->wq, &pool->report_work,
 				   msecs_to_jiffies(PZONE_REPORT_MS));
@@ -710,6 +714,7 @@ static int converge(struct pzone_pool *pool)
 	directed_reclaim(pool);
 	if (!judge(pool) || again)
 		rc = -EAGAIN;
+	WRITE_ONCE(pool->done_generation, pool->generation);
 	send_reports(pool, true);
 	return rc;
 }
