@@ -41,8 +41,15 @@ class Tap:
 
     def __init__(self, vm=None):
         self.vm = vm
+        self.parent = None
         self.count = 0
         self.failed = 0
+
+    def on(self, vm):
+        """The same results, looking at another VM."""
+        other = Tap(vm)
+        other.parent = self
+        return other
 
     def diag(self, text):
         for line in str(text).rstrip('\n').splitlines():
@@ -50,6 +57,8 @@ class Tap:
 
     def ok(self, good, what, *details):
         """One result; details are shown when it is bad."""
+        if self.parent:
+            return self.parent.ok(good, what, *details)
         self.count += 1
         print('%s %d - %s' % ('ok' if good else 'not ok', self.count, what), flush=True)
         if not good:

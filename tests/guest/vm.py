@@ -13,7 +13,6 @@ Leaving the block takes the VM down and fails if the guest's kernel complained
     PZONE_ACCEL    kvm or tcg         (default: kvm where it works)
     PZONE_MEM      base memory, if not the test's own choice (a KASAN kernel: 1536M)
     PZONE_SLOW     factor for all time limits (a loaded machine, a debug kernel)
-    PZONE_MEM      base memory of the guest (a debug kernel needs 2G)
     PZONE_KEEP     keep the VM's directory with console.log
 Only the QEMU process that was started here is ever killed.
 """
@@ -269,7 +268,7 @@ class VM:
                                              stderr=log)
             self._connect_qmp()
             if self.want_agent:
-                self._wait_agent()
+                self.connect()
             self.boot_seconds = time.monotonic() - began
         except BaseException:
             self.show_console()
@@ -289,7 +288,8 @@ class VM:
                     raise VMError('QEMU did not start: %s' % f.read().strip()[-2000:])
             time.sleep(0.02)
 
-    def _wait_agent(self):
+    def connect(self):
+        """Wait until the guest's agent answers."""
         end = time.monotonic() + self.boot_timeout * SLOW
         while True:
             try:
