@@ -23,8 +23,8 @@ def ok(good, what, detail=""):
     count += 1
     failed += not good
     print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for line in ("" if good else str(detail)).splitlines():
-        print("# " + line)
+    for line in ("" if good else "%d - %s\n%s" % (count, what, detail)).splitlines():
+        print("# " + line, file=sys.stderr)
 
 
 def stat(pid):

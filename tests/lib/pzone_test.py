@@ -28,9 +28,13 @@ class Test:
         self.failed = 0
         self.domains = []
 
-    def diag(self, text):
+    def diag(self, text, file=None):
         for line in str(text).rstrip("\n").splitlines():
-            print("# " + line, flush=True)
+            print("# " + line, file=file or sys.stdout, flush=True)
+
+    def complain(self, text):
+        """Goes to stderr, where prove lets people see it."""
+        self.diag(text, sys.stderr)
 
     def ok(self, good, what, *details):
         """One result; @details are shown when it is bad."""
@@ -38,8 +42,9 @@ class Test:
         print("%s %d - %s" % ("ok" if good else "not ok", self.count, what), flush=True)
         if not good:
             self.failed += 1
+            self.complain("%s: failed %d - %s" % (os.path.basename(sys.argv[0]), self.count, what))
             for d in details:
-                self.diag(d)
+                self.complain(d)
         return bool(good)
 
     def equal(self, got, wanted, what, *details):
@@ -82,22 +87,26 @@ class Test:
 
     def show_logs(self):
         for name in ("pzoned", "libvirtd"):
-            self.diag("--- %s" % name)
-            self.diag(self.host.log_tail(name, 12))
+            self.complain("--- %s" % name)
+            self.complain(self.host.log_tail(name, 12))
         for d in self.domains:
-            self.diag("--- console of %s" % d.name)
-            self.diag("\n".join(d.console().splitlines()[-25:]))
+            self.complain("--- console of %s" % d.name)
+            self.complain("\n".join(d.console().splitlines()[-25:]))
             log = os.path.join("/var/log/libvirt" if self.host.system else
                                os.path.join(self.host.work, "cache/libvirt"),
                                "qemu/%s.log" % d.name)
             if os.path.exists(log):
-                self.diag("--- QEMU of %s" % d.name)
+                self.complain("--- QEMU of %s" % d.name)
                 with open(log, errors="replace") as f:
-                    self.diag("\n".join(f.read().splitlines()[-10:]))
+                    self.complain("\n".join(f.read().splitlines()[-10:]))
+
+
+class TookTooLong(BaseException):
+    """Nobody on the way may take this for an error of his own."""
 
 
 def _timeout(_sig, _frame):
-    raise TimeoutError("the test took longer than %d s" % TIMEOUT_S)
+    raise TookTooLong("the test took longer than %d s" % TIMEOUT_S)
 
 
 def run(test, pzoned=True):
