@@ -139,7 +139,7 @@ static uint32_t taken(const uint32_t *want, const struct run *run, uint32_t id)
 
 static uint32_t seed_number(void)
 {
-	const char *text = getenv("PZ_TEST_SEED");
+	const char *text = getenv("PZ_SEED");
 
 	return text ? strtoul(text, NULL, 0) : 1;
 }
@@ -180,15 +180,15 @@ static void create(void **state)
 		for (i = 0; i < NR; i++)
 			extents += after[i] == id && (!i || after[i - 1] != id);
 		if (used != least || extents != least || info.extents != least)
-			fail_msg("PZ_TEST_SEED=%u: %u blocks take %u runs in %u extents; %u will do",
+			fail_msg("PZ_SEED=%u: %u blocks take %u runs in %u extents; %u will do",
 				 seed, size, used, extents, least);
 		for (i = 0; i < nr; i++)
 			if (least == 1 && taken(after, &runs[i], id) && runs[i].nr != best)
-				fail_msg("PZ_TEST_SEED=%u: %u blocks in a run of %u, though one has %u",
+				fail_msg("PZ_SEED=%u: %u blocks in a run of %u, though one has %u",
 					 seed, size, runs[i].nr, best);
 		for (i = 0; i < NR; i++)
 			if (want[i] != after[i] && after[i] != id)
-				fail_msg("PZ_TEST_SEED=%u: block %u of class %u moved", seed, i, want[i]);
+				fail_msg("PZ_SEED=%u: block %u of class %u moved", seed, i, want[i]);
 		ones += least == 1;
 		cut += least > 1;
 next:
@@ -239,15 +239,15 @@ static void grow(void **state)
 		}
 		least = need > beside ? fewest(rest, others, need - beside) : 0;
 		if (used != least)
-			fail_msg("PZ_TEST_SEED=%u: %u more blocks, %u beside it, %u runs elsewhere; %u will do",
+			fail_msg("PZ_SEED=%u: %u more blocks, %u beside it, %u runs elsewhere; %u will do",
 				 seed, need, beside, used, least);
 		for (i = 0; i < nr; i++)
 			if (least && runs[i].beside && taken(after, &runs[i], info.id) != runs[i].nr)
-				fail_msg("PZ_TEST_SEED=%u: went elsewhere with blocks left at %u",
+				fail_msg("PZ_SEED=%u: went elsewhere with blocks left at %u",
 					 seed, runs[i].first);
 		for (i = 0; i < NR; i++)
 			if (want[i] != after[i] && (want[i] != UINT32_MAX || after[i] != info.id))
-				fail_msg("PZ_TEST_SEED=%u: block %u of class %u moved", seed, i, want[i]);
+				fail_msg("PZ_SEED=%u: block %u of class %u moved", seed, i, want[i]);
 		in_place += !least;
 		elsewhere += !!least;
 next:
@@ -289,7 +289,7 @@ static void shrink(void **state)
 		pz_class_by_id(sim.pool, info.id, &info);
 		assert_int_equal(info.published, size);
 		if (info.extents != fewest(runs, n, size))
-			fail_msg("PZ_TEST_SEED=%u: %u extents are left of %u; %u hold %u blocks", seed,
+			fail_msg("PZ_SEED=%u: %u extents are left of %u; %u hold %u blocks", seed,
 				 info.extents, n, fewest(runs, n, size), size);
 		several += n > 1;
 next:
