@@ -45,7 +45,7 @@ qemu: deps ## build QEMU (5 min on 2 CPUs the first time)
 
 tools: deps ## build virsh-pzone, pzoned and their libraries (seconds)
 	$(call say,host tools (seconds))
-	@[ ! -e hv/core/Makefile ] || $(SUBMAKE) -C hv/core
+	@$(SUBMAKE) -C hv/core
 	@$(SUBMAKE) -C libvirt-plugin/lib
 	@$(SUBMAKE) -C libvirt-plugin/virsh
 	@$(SUBMAKE) -C hv/pzoned
