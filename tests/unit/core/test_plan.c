@@ -363,9 +363,12 @@ static void moves(void **state)
 	settle(&sim);
 	make(&sim, "d", 30, 30);
 	is_at(&sim, "d", 90, 30, 0, 0);
+	/* what d has counts as its own when it moves: 2 + 20 + 30 + 38 */
+	assert_int_equal(pz_pool_set_requested(sim.pool, 90, &err), 0);
 	resize(&sim, "d", 38);		/* nothing of it is plugged: elsewhere */
 	is_at(&sim, "d", 0, 38, 0, 0);
 	settle(&sim);
+	assert_int_equal(pz_pool_set_requested(sim.pool, 128, &err), 0);
 	resize(&sim, "d", 60);
 	is_at(&sim, "d", 0, 40, 90, 20, 0, 0);
 	is_at(&sim, "b", 40, 20, 0, 0);
