@@ -16,7 +16,31 @@
  *       promised again only after the guest has given it back;
  *     - memmap + the sizes of all classes <= requested;
  *     - the blocks published for a class are at most its size; they are fewer
- *       only while the missing ones are still plugged for somebody else.
+ *       only while what is wanted or plugged already comes to `requested`, that
+ *       is, while others have not given back yet what they are to give back. So
+ *       the guest never has more than `requested` in its hands, not for a moment
+ *       (except what it had when `requested` went down);
+ *     - the end of the region is memmap's and holds nothing else.
+ *
+ * Where classes live (plan.c has the how)
+ *
+ *   A class that is settled and has something plugged never moves, whatever others
+ *   do. Free means here: wanted by nobody, plugged for nobody.
+ *   The bound on fragmentation, for a class that gets s more blocks while F blocks
+ *   are free in G runs:
+ *     - it is one extent if it had none and a free run holds s;
+ *     - blocks of its own that it has not given back yet are taken first, as they
+ *       lie: giving up on a shrink gives back exactly what was stuck;
+ *     - of the rest, free neighbours of what it has cost no new extent, and what
+ *       is left then takes the fewest free runs that can hold it, never more than
+ *       ceil(s * G / F). With E extents laid out and all settled, G <= E + 1;
+ *     - if nothing of it is plugged it counts as free itself: it may move as a
+ *       whole where that makes it one extent;
+ *     - while nothing of any class is plugged (before the guest's driver, after a
+ *       reset), every class is one extent.
+ *   A class that lacks blocks gets them as they come free, piece by piece.
+ *   Not there: a planned relocation, which brings a plugged class together again
+ *   in steps, through free blocks.
  *
  *   The request half (pz_pool_handle_request) is what a guest can reach: it
  *   reads a private copy of the request, checks all of it, then acts.
@@ -91,8 +115,10 @@ struct pz_pool_info {
 };
 
 /* What the core asks of the device around it. Called only from inside
- * pz_pool_handle_request() (plug, unplug, busy, event, reported) and from any
- * call that changes the wanted layout (layout_changed). */
+ * pz_pool_handle_request() (plug, unplug, busy, event, reported), from any call
+ * that changes the wanted layout (layout_changed), and from those that make a class
+ * go or unplug it (reported). They may look at the pool, but not change it; plug
+ * and unplug see the actual layout as it was before the request. Any may be NULL. */
 struct pz_ops {
 	/* Make blocks usable by the guest. 0; -ENOMEM no host memory; -EBUSY try again. */
 	int (*plug)(void *opaque, uint32_t first, uint32_t nr);
@@ -102,7 +128,8 @@ struct pz_ops {
 	bool (*busy)(void *opaque);
 	/* The generation moved: tell the guest. */
 	void (*layout_changed)(void *opaque);
-	/* A class's plugged size, report or existence changed (class_id 0: pool). */
+	/* A class's plugged size, report or existence changed (class_id 0: pool). When
+	 * a dying class has gone, this is called after it left the table. */
 	void (*reported)(void *opaque, uint32_t class_id);
 	/* The guest says that a class is short of memory. */
 	void (*event)(void *opaque, uint32_t class_id, uint32_t kind, uint32_t wanted);
@@ -112,8 +139,8 @@ struct pz_ops {
 
 /*
  * A pool of nr_blocks blocks of block_bytes (a power of two >= 1 MiB) whose last
- * memmap blocks (pz_memmap_blocks()) are class 0's. requested >= memmap or 0.
- * With requested < memmap the pool takes no classes until it is raised.
+ * memmap blocks (pz_memmap_blocks()) are class 0's. With requested < memmap
+ * nothing is wanted and the pool takes no classes until it is raised. -EINVAL
  */
 int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
 		const struct pz_ops *ops, void *opaque,
@@ -125,7 +152,9 @@ uint32_t pz_memmap_blocks(uint32_t nr_blocks, uint64_t block_bytes);
 
 /* --- the host's wishes --- */
 
-/* -EINVAL name or bounds; -EEXIST; -ENOSPC more than requested or limit; -E2BIG too many classes */
+/* -EINVAL name or cookie; -ERANGE not guarantee <= size <= limit; -EEXIST, also while
+ * a class of this name is dying; -ENOSPC no room in requested; -E2BIG too many classes.
+ * A limit may be more than the pool has: it is a bound, not a promise. */
 int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
 		    uint32_t guarantee, uint32_t limit, const char *cookie,
 		    uint32_t *ret_id, struct pz_error *err);
@@ -135,11 +164,14 @@ int pz_class_resize(struct pz_pool *pool, const char *name, uint32_t size, struc
  * guarantee <= size <= limit must hold. Errors as for create and resize. */
 int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t guarantee,
 		 uint32_t limit, const char *cookie, struct pz_error *err);
-/* Size 0 and dying; forgotten when nothing of it is plugged. -ENOENT */
+/* Size 0 and dying; forgotten, and its name free again, when nothing of it is
+ * plugged: at once if nothing is. Again for a dying class: nothing. -ENOENT */
 int pz_class_destroy(struct pz_pool *pool, const char *name, struct pz_error *err);
-/* Order a directed reclaim of `bytes`. */
+/* Order a directed reclaim of `bytes`, under a new reclaim_seq; an order that is
+ * open when everything is unplugged lapses (bytes become 0). -ENOENT; -EBUSY dying */
 int pz_class_reclaim(struct pz_pool *pool, const char *name, uint64_t bytes, struct pz_error *err);
-/* -ENOSPC when below what is laid out: err names both values. */
+/* -ENOSPC when below what is laid out: err names both values. -EINVAL more than the
+ * region. 0 is allowed while there is no class: the memory map goes then, too. */
 int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_error *err);
 
 /* --- looking --- */
@@ -165,7 +197,11 @@ bool pz_name_valid(const char *name);	/* [a-z0-9][a-z0-9_.-]{0,30}, not reserved
 ssize_t pz_pool_handle_request(struct pz_pool *pool, const void *req, size_t req_len,
 			       void *resp, size_t resp_len);
 
-/* Everything was unplugged behind the core's back (system reset, UNPLUG_ALL). */
+/*
+ * Everything was unplugged behind the core's back (system reset, UNPLUG_ALL): the
+ * actual layout is empty, dying classes are gone, what classes lacked they are
+ * given, what the guest said of them is forgotten, and the generation moves.
+ */
 void pz_pool_all_unplugged(struct pz_pool *pool);
 
 /* --- migration --- */
@@ -174,12 +210,13 @@ void pz_pool_all_unplugged(struct pz_pool *pool);
  * The whole state as an array of bytes in a fixed, versioned, little-endian
  * format; malloc'ed. Loading checks all rules and refuses, naming the block or
  * class; the pool is untouched then. The pool must have the same nr_blocks and
- * block size. The actual layout travels with it.
+ * block size. The actual layout, `requested` and the guest's reports travel with
+ * it; no op is called by loading.
  */
 int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len);
 int pz_pool_load(struct pz_pool *pool, const uint8_t *buf, size_t len, struct pz_error *err);
 
-/* Abort if a rule of this file's top is broken. O(blocks); for tests and fuzzers. */
+/* Abort if a rule of this file's top is broken; for tests and fuzzers. */
 void pz_pool_check(const struct pz_pool *pool);
 
 #endif
