@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 
 from vm import VM, VMError, Pool, MiB, GiB, SLOW, accel, size  # noqa: F401
@@ -156,7 +157,16 @@ class Tap:
         return self.ok(not bad, what, *['%s: %s of %s, %d pages' % r for r in bad])
 
     def agrees(self, what):
-        """The guest's sysfs, QEMU and arithmetic say the same; quiet VM only."""
+        """The guest's sysfs, QEMU and arithmetic say the same, within seconds; quiet VM only."""
+        end = time.monotonic() + 5 * SLOW
+        while True:
+            # a task that has just ended still gives its memory back
+            bad = self._disagreements()
+            if not bad or time.monotonic() > end:
+                return self.ok(not bad, what, *bad)
+            time.sleep(0.2)
+
+    def _disagreements(self):
         bad = []
         for p in self.vm.qmp.command('query-pzone'):
             g = self.pool(p['id'])
@@ -183,7 +193,7 @@ class Tap:
             if g.plugged != p['plugged'] or p['plugged'] != total:
                 bad.append('pool %s: plugged %d in the guest, %d in QEMU, sum of the parts %d' % (
                     p['id'], g.plugged, p['plugged'], total))
-        return self.ok(not bad, what, *bad)
+        return bad
 
     def meminfo(self, key):
         """A line of /proc/meminfo in bytes."""

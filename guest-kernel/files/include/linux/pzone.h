@@ -100,11 +100,13 @@ static inline void pzone_bypass_end(bool old)
 /*
  * May @folio migrate to a page of node *@nid? What is in a class stays in it: a
  * request for a certain other node (__GFP_THISNODE: move_pages(), mbind()) is
- * refused, any other is turned to the page's own node.
+ * refused, any other is turned to the page's own node. Only a task that changes
+ * its class takes its pages out, with the bypass on.
  */
 static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 {
-	if (!node_is_pzone(folio_nid(folio)) || node_is_pzone(*nid))
+	if (!node_is_pzone(folio_nid(folio)) || node_is_pzone(*nid) ||
+	    current->pzone_bypass)
 		return true;
 	*nid = folio_nid(folio);
 	return !(gfp & __GFP_THISNODE);

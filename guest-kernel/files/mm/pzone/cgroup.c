@@ -68,10 +68,26 @@ static int name_to_nid(const char *name)
 
 	mutex_lock(&pzone_mutex);
 	class = pzone_find_class(name);
-	if (class && class->node && !class->dying)
+	if (class && class->node && READ_ONCE(class->node->live))
 		nid = class->node->nid;
 	mutex_unlock(&pzone_mutex);
 	return nid;
+}
+
+/* Make a node id the one in effect for a cgroup. Its tasks take their memory along. */
+static void bind(struct pzone_css *pz, int nid)
+{
+	int old = READ_ONCE(pz->nid);
+	struct css_task_iter it;
+	struct task_struct *task;
+
+	if (nid == old)
+		return;
+	WRITE_ONCE(pz->nid, nid);
+	css_task_iter_start(&pz->css, CSS_TASK_ITER_PROCS, &it);
+	while ((task = css_task_iter_next(&it)))
+		pzone_move_task(task, old, nid);
+	css_task_iter_end(&it);
 }
 
 static void bind_subtree(struct pzone_css *top)
@@ -86,7 +102,7 @@ static void bind_subtree(struct pzone_css *top)
 		if (!css_tryget(css))
 			continue;
 		rcu_read_unlock();
-		WRITE_ONCE(pz->nid, name_to_nid(effective_name(pz)));
+		bind(pz, name_to_nid(effective_name(pz)));
 		rcu_read_lock();
 		css_put(css);
 	}
@@ -136,6 +152,27 @@ static int pzone_css_online(struct cgroup_subsys_state *css)
 		WRITE_ONCE(css_to_pzone(css)->nid, READ_ONCE(css_to_pzone(css->parent)->nid));
 	mutex_unlock(&cgroup_name_mutex);
 	return 0;
+}
+
+/* Class of the task that is about to move; cgroup_mutex. As in cpuset, all tasks
+ * of one migration come from one cgroup. */
+static int attach_from;
+
+static int pzone_can_attach(struct cgroup_taskset *tset)
+{
+	struct cgroup_subsys_state *css;
+
+	attach_from = pzone_task_nid(cgroup_taskset_first(tset, &css));
+	return 0;
+}
+
+static void pzone_attach(struct cgroup_taskset *tset)
+{
+	struct cgroup_subsys_state *css;
+	struct task_struct *leader;
+
+	cgroup_taskset_for_each_leader(leader, css, tset)
+		pzone_move_task(leader, attach_from, READ_ONCE(css_to_pzone(css)->nid));
 }
 
 static void pzone_css_free(struct cgroup_subsys_state *css)
@@ -227,6 +264,9 @@ static int stat_show(struct seq_file *sf, void *v)
 	seq_printf(sf, "size %llu\nfree %llu\nanon %llu\nfile %llu\nrefault %llu\n",
 		   size, report.free_bytes, report.anon_bytes, report.file_bytes,
 		   report.refault_pages);
+	seq_printf(sf, "move %lld\nmove_failed %lld\n",
+		   node ? atomic64_read(&node->moves) : 0LL,
+		   node ? atomic64_read(&node->move_failed) : 0LL);
 	return 0;
 }
 
@@ -274,6 +314,8 @@ struct cgroup_subsys pzone_cgrp_subsys = {
 	.css_alloc = pzone_css_alloc,
 	.css_online = pzone_css_online,
 	.css_free = pzone_css_free,
+	.can_attach = pzone_can_attach,
+	.attach = pzone_attach,
 	.dfl_cftypes = pzone_files,
 	.implicit_on_dfl = true,
 	.threaded = true,

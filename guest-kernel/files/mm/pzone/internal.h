@@ -37,7 +37,8 @@ struct pzone_node {
 	bool prepared;
 	/* Taken by a class or as a pool's park; pzone_mutex. */
 	bool used;
-	/* Allocations are routed here. Written by the worker, read locklessly. */
+	/* Allocations are routed here: from when the class first has memory until
+	 * it is destroyed. Written by the worker, read locklessly. */
 	bool live;
 	/* One entry: the node's ZONE_MOVABLE, populated or not. */
 	struct zonelist *zonelist;
@@ -47,6 +48,9 @@ struct pzone_node {
 	/* Counters and OOM handshake; reset when a class moves in. */
 	atomic64_t oom_events;
 	atomic64_t oom_kills;
+	/* Processes whose memory came along, and pages that they left behind. */
+	atomic64_t moves;
+	atomic64_t move_failed;
 	/* Moves on when blocks were given; wakes oom_wait. */
 	atomic_t grown;
 	wait_queue_head_t oom_wait;
@@ -138,6 +142,7 @@ struct pzone_class {
 extern struct mutex pzone_mutex;
 extern struct list_head pzone_pools;
 extern unsigned int pzone_oom_wait_ms;
+extern bool pzone_move_memory;
 /* Tells the hosts of all nodes whose oom_event_pending is set. An allocation
  * queues it, so it takes no lock and no memory to get here. */
 extern struct work_struct pzone_event_work;
@@ -179,6 +184,9 @@ int pzone_current_nid(void);
 int pzone_task_nid(struct task_struct *task);
 unsigned int pzone_count_cgroups(const char *name);
 void pzone_rebind_cgroups(void);
+
+/* move.c */
+void pzone_move_task(struct task_struct *leader, int from, int to);
 
 /* sysfs.c */
 int pzone_sysfs_add_pool(struct pzone_pool *pool);

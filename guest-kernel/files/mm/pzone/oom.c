@@ -33,6 +33,8 @@ void pzone_oom_reset(struct pzone_node *node)
 {
 	atomic64_set(&node->oom_events, 0);
 	atomic64_set(&node->oom_kills, 0);
+	atomic64_set(&node->moves, 0);
+	atomic64_set(&node->move_failed, 0);
 	atomic_set(&node->oom_event_pending, 0);
 	atomic_set(&node->oom_told, 0);
 	spin_lock(&node->oom_lock);

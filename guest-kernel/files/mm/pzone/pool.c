@@ -273,8 +273,6 @@ static void attach_node(struct pzone_class *class)
 	node->class = class;
 	class->node = node;
 	mutex_unlock(&pzone_mutex);
-	WRITE_ONCE(node->live, true);
-	pzone_rebind_cgroups();
 	pr_info("%s: class %s is node %d\n", class->pool->name, class->name, node->nid);
 }
 
@@ -628,6 +626,11 @@ static void give(struct pzone_pool *pool)
 		if (!gave)
 			continue;
 		pzone_zone_changed(pool, class);
+		/* Not before there is memory: tasks that name it are waiting. */
+		if (!class->node->live) {
+			WRITE_ONCE(class->node->live, true);
+			pzone_rebind_cgroups();
+		}
 		atomic_inc(&class->node->grown);
 		wake_up_all(&class->node->oom_wait);
 	}

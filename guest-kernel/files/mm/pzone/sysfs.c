@@ -241,6 +241,29 @@ static ssize_t oom_wait_ms_store(struct kobject *kobj, struct kobj_attribute *at
 
 static struct kobj_attribute oom_wait_ms_attr = __ATTR_RW(oom_wait_ms);
 
+static ssize_t move_memory_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(pzone_move_memory));
+}
+
+static ssize_t move_memory_store(struct kobject *kobj, struct kobj_attribute *attr,
+				 const char *buf, size_t count)
+{
+	bool move;
+	int rc = kstrtobool(buf, &move);
+
+	if (rc)
+		return rc;
+	WRITE_ONCE(pzone_move_memory, move);
+	return count;
+}
+
+static struct kobj_attribute move_memory_attr = __ATTR_RW(move_memory);
+
+static const struct attribute *pzone_attrs[] = {
+	&oom_wait_ms_attr.attr, &move_memory_attr.attr, NULL
+};
+
 static int __init pzone_sysfs_init(void)
 {
 	if (!pzone_available())
@@ -252,6 +275,6 @@ static int __init pzone_sysfs_init(void)
 	pool_dir = kobject_create_and_add("pool", pzone_kobj);
 	if (!class_dir || !pool_dir)
 		return -ENOMEM;
-	return sysfs_create_file(pzone_kobj, &oom_wait_ms_attr.attr);
+	return sysfs_create_files(pzone_kobj, pzone_attrs);
 }
 fs_initcall(pzone_sysfs_init);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pseudo-zones: a task that gets another class takes its memory along.
+ *
+ * Done in the background, a process at a time, by page migration: what only this
+ * process maps goes from the zone of the old class (or the ordinary ones) to that
+ * of the new. What is shared, pinned, or finds no room stays behind and is counted.
+ */
+#include <linux/mempolicy.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* Off: what a task has stays where it is, only new memory is of the new class. */
+bool pzone_move_memory = true;
+
+struct move {
+	struct work_struct work;
+	struct mm_struct *mm;
+	int from, to;			/* node ids; NUMA_NO_NODE: the ordinary nodes */
+};
+
+static struct workqueue_struct *move_wq;
+
+static nodemask_t node_mask(int nid)
+{
+	return nid == NUMA_NO_NODE ? node_states[N_MEMORY] : nodemask_of_node(nid);
+}
+
+static void move_work(struct work_struct *work)
+{
+	struct move *move = container_of(work, struct move, work);
+	struct pzone_node *node = pzone_node_of(move->to);
+	nodemask_t from = node_mask(move->from), to = node_mask(move->to);
+	bool bypass;
+	int left = 0;
+
+	/* The class may have gone meanwhile. */
+	if (!node || READ_ONCE(node->live)) {
+		bypass = pzone_bypass_begin();	/* out of a class is allowed to us */
+		left = do_migrate_pages(move->mm, &from, &to, MPOL_MF_MOVE);
+		pzone_bypass_end(bypass);
+	}
+	if (node) {
+		atomic64_inc(&node->moves);
+		/* An error says that there was no room, not how much stayed. */
+		if (left)
+			atomic64_add(left > 0 ? left : 1, &node->move_failed);
+	}
+	mmput(move->mm);
+	kfree(move);
+}
+
+/**
+ * pzone_move_task - let a task's memory follow it to another class
+ * @leader: the task; only a thread group's leader moves memory
+ * @from: node id of its old class, NUMA_NO_NODE for none
+ * @to: of its new class
+ *
+ * Starts it and does not wait.
+ */
+void pzone_move_task(struct task_struct *leader, int from, int to)
+{
+	struct pzone_node *old = pzone_node_of(from);
+	struct mm_struct *mm;
+	struct move *move;
+
+	/* What a class had that goes away is moved by pzone_take(). */
+	if (from == to || (old && !READ_ONCE(old->live)) || !READ_ONCE(pzone_move_memory))
+		return;
+	mm = get_task_mm(leader);
+	if (!mm)
+		return;
+	move = kmalloc(sizeof(*move), GFP_KERNEL);
+	if (!move) {
+		mmput_async(mm);
+		return;
+	}
+	*move = (struct move) { .mm = mm, .from = from, .to = to };
+	INIT_WORK(&move->work, move_work);
+	queue_work(move_wq, &move->work);
+}
+
+static int __init pzone_move_init(void)
+{
+	/* Ordered: one migration at a time is load enough. */
+	move_wq = alloc_ordered_workqueue("pzone-move", WQ_FREEZABLE);
+	return move_wq ? 0 : -ENOMEM;
+}
+core_initcall(pzone_move_init);

@@ -1,0 +1,85 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A task that gets another class takes its memory along, as far as there is room.
+from guest_test import run, Pool
+
+CG = '/sys/fs/cgroup'
+PZ = '/sys/kernel/mm/pzone'
+
+
+def test(t, vm):
+    vm.create('fast', 'db', '128M')
+    vm.create('fast', 'batch', '128M')
+    vm.create('fast', 'small', '16M')
+    vm.settle()
+
+    def anon(pid):
+        return {place: n for (place, kind), n in t.walk_pid(pid).items() if kind == 'anon'}
+
+    def lies_in(pid, place, what, seconds=20):
+        def there():
+            where = anon(pid)
+            return set(k for k, n in where.items() if n > 64) == {place}
+        try:
+            vm.wait(there, 'memory follows', seconds)
+            t.ok(True, what)
+        except Exception as e:
+            t.ok(False, what, e, anon(pid))
+
+    def stat(group):
+        return dict((k, int(v)) for k, v in
+                    (line.split() for line in vm.sh('cat %s/%s/pzone.stat' % (CG, group)).splitlines()))
+
+    vm.sh('cd %s; mkdir -p a b plain; echo db > a/pzone.class; echo batch > b/pzone.class' % CG)
+
+    for flag, kind in ('-N', 'small pages'), ('-T', 'huge pages'):
+        job = t.start(None, 'pz-hog %s 48' % flag, 'holding', group='plain')
+        lies_in(job.pid, 'base', '%s: no class, ordinary memory' % kind)
+        vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
+        lies_in(job.pid, 'db', '%s: into a class' % kind)
+        vm.sh('echo %d > %s/b/cgroup.procs' % (job.pid, CG))
+        lies_in(job.pid, 'batch', '%s: from class to class' % kind)
+        vm.sh('echo db > %s/b/pzone.class' % CG)
+        lies_in(job.pid, 'db', '%s: the setting of its cgroup changes' % kind)
+        vm.sh('echo batch > %s/b/pzone.class; echo %d > %s/plain/cgroup.procs' % (CG, job.pid, CG))
+        lies_in(job.pid, 'base', '%s: out of all classes' % kind)
+        t.ends_well(job, '%s hold what was written' % kind)
+
+    # a class that appears later
+    vm.sh('mkdir %s/c; echo later > %s/c/pzone.class' % (CG, CG))
+    job = t.start(None, 'pz-hog 32', 'holding', group='c')
+    lies_in(job.pid, 'base', 'a name that no class has: ordinary memory')
+    vm.create('fast', 'later', '64M')
+    lies_in(job.pid, 'later', 'it follows when the class appears')
+    t.equal(t.events('c'), {'oom': 0, 'oom_kill': 0}, 'without running out of memory on the way')
+    vm.destroy('fast', 'later')
+    lies_in(job.pid, 'base', 'and comes back when the class goes')
+    t.ends_well(job, 'and holds what was written')
+
+    # a target without room
+    vm.sh('mkdir %s/s; echo small > %s/s/pzone.class' % (CG, CG))
+    job = t.start(None, 'pz-hog 48', 'holding', group='a')
+    before = stat('a')['move']
+    vm.sh('echo %d > %s/s/cgroup.procs' % (job.pid, CG))
+    vm.wait(lambda: stat('s')['move'] == 1, 'the move is tried', 20)
+    where = anon(job.pid)
+    t.ok(where.get('db', 0) > 20 * 256, 'a full class leaves the rest behind', where)
+    t.ok(stat('s')['move_failed'] > 0, 'and says so', stat('s'))
+    t.equal(stat('a')['move'], before, 'the old class counts nothing')
+    t.equal(t.events('s')['oom_kill'], 0, 'nobody is killed for a move')
+    # in a full class the next page it needs would end it
+    vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
+    lies_in(job.pid, 'db', 'it can go back')
+    t.ends_well(job, 'it holds what was written')
+
+    # the switch
+    vm.sh('echo 0 > %s/move_memory' % PZ)
+    job = t.start(None, 'pz-hog 16', 'holding', group='a')
+    vm.sh('echo %d > %s/b/cgroup.procs; sleep 1' % (job.pid, CG))
+    lies_in(job.pid, 'db', 'switched off, memory stays', 2)
+    vm.sh('echo 1 > %s/move_memory' % PZ)
+    t.ends_well(job, 'and holds what was written')
+    t.agrees('sysfs, QEMU and arithmetic agree')
+
+
+run(test, pools=[Pool('fast')])
