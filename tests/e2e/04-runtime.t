@@ -29,6 +29,8 @@ def test(t, host):
     t.virsh_ok("pzone-define", "demo", xml, "--live", "--wait")
     d.wait_settled(("db", "batch", "web"))
     t.equal(d.figure("web", "size"), 64 * MiB, "pzone-define creates a class in the running guest")
+    poll("the program's memory moves", 30 * SLOW, lambda: d.figure("web", "anon") >= 8 * MiB)
+    t.ok(True, "the program that named it before has its memory there now")
     r = d.try_sh("exec pz-exec web pz-hog -x 40")
     t.equal(r.status, 0, "a program of that cgroup runs in it", r.out, r.err)
     hog = d.agent.start("exec pz-exec web pz-hog 200")
