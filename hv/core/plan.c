@@ -21,8 +21,8 @@
  * the last one the end that joins free blocks (the upper one if in doubt: it grew
  * there).
  *
- * All of it is one pass over the extents and a sort for each class that changes,
- * however badly a guest has cut its memory into pieces.
+ * All of it is a few passes over the extents for each class that gets something,
+ * and a sort if it gets several pieces, however badly a guest has cut its memory.
  */
 #include <stdlib.h>
 
@@ -152,6 +152,35 @@ static unsigned int rank(const struct run *run, uint32_t id, uint32_t lack)
 	return run->right == id ? RANK_BEFORE : RANK_ELSEWHERE;
 }
 
+/* Rank all runs and move those beside the class to the front. How many are they? */
+static uint32_t rank_all(struct run *runs, uint32_t nr, uint32_t id, uint32_t lack)
+{
+	uint32_t i, beside = 0;
+
+	for (i = 0; i < nr; i++) {
+		runs[i].rank = rank(&runs[i], id, lack);
+		if (runs[i].rank != RANK_ELSEWHERE) {
+			struct run run = runs[i];
+
+			runs[i] = runs[beside];
+			runs[beside++] = run;
+		}
+	}
+	return beside;
+}
+
+static const struct run *smallest_fit(const struct run *runs, uint32_t nr, uint32_t lack)
+{
+	const struct run *best = NULL;
+	uint32_t i;
+
+	for (i = 0; i < nr; i++)
+		if (runs[i].nr >= lack && (!best || runs[i].nr < best->nr ||
+					   (runs[i].nr == best->nr && runs[i].first < best->first)))
+			best = &runs[i];
+	return best;
+}
+
 /* Blocks by which a class may be expected to grow: up to its limit, or, if it has
  * outgrown its place before, to twice its size. */
 static uint64_t headroom(const struct pz_pool *pool, uint32_t id)
@@ -187,25 +216,32 @@ static uint32_t offset(const struct pz_pool *pool, const struct pz_class *class,
  * now. Returns how much it got. */
 static uint32_t take(struct pz_pool *pool, struct pz_class *class, enum kind kind, uint32_t room)
 {
-	uint32_t lack = class->size - class->published, got = 0, nr, i, j, n;
+	uint32_t lack = class->size - class->published, got = 0, nr, beside, i, j, n;
 	struct pz_map edits = { 0 };
 	struct run *runs;
 
 	if (collect(pool, class, kind, &runs, &nr))
 		return 0;	/* the next replan tries again */
-	for (i = 0; i < nr; i++)
-		runs[i].rank = rank(&runs[i], class->id, lack);
-	qsort(runs, nr, sizeof(*runs), compare_runs);
 	if (pz_map_reserve(&edits, nr))
 		goto out;
+	beside = rank_all(runs, nr, class->id, lack);
+	qsort(runs, beside, sizeof(*runs), compare_runs);
 
 	for (i = 0; i < nr && got < room && lack; i++) {
 		const struct run *run = &runs[i];
 		uint32_t at;
 
+		if (i == beside) {
+			/* Mostly one holds all; there may be many, so sort only if not. */
+			run = smallest_fit(runs + i, nr - i, lack);
+			if (!run) {
+				qsort(runs + i, nr - i, sizeof(*runs), compare_runs);
+				run = &runs[i];
+			}
+		}
 		/* If this one is larger than needed: the smallest one that will do. */
-		for (j = i + 1; run->rank != RANK_BRIDGE && run->nr > lack && j < nr &&
-				runs[j].rank == run->rank && runs[j].nr >= lack; j++)
+		for (j = i + 1; i != beside && run->rank != RANK_BRIDGE && run->nr > lack &&
+				j < nr && runs[j].rank == run->rank && runs[j].nr >= lack; j++)
 			run = &runs[j];
 		n = min_blocks(min_blocks(run->nr, lack), room - got);
 		at = run->first;
@@ -279,32 +315,33 @@ static bool better_elsewhere(const struct pz_pool *pool, const struct pz_class *
 	return fits && !(in_place && extents == 1);
 }
 
-/* Give a class what it lacks, as far as there is something. */
-static bool grow(struct pz_pool *pool, struct pz_class *class)
+/*
+ * Give a class what it lacks, as far as there is something. *used is what is
+ * wanted or plugged of the pool, and is kept up to date.
+ */
+static bool grow(struct pz_pool *pool, struct pz_class *class, uint32_t *used)
 {
-	uint32_t used;
 	bool changed = false;
+	uint32_t got;
 
-	if (class->published >= class->size)
-		return false;
-	/* What is plugged for it already is promised already. */
-	if (class->plugged && take(pool, class, RUN_OWN, class->size))
+	/* What is plugged for it already is promised already. Only a class whose size
+	 * has changed can have such blocks: one that still lacks some has them back. */
+	if (class->resized && class->plugged && take(pool, class, RUN_OWN, class->size))
 		changed = true;
-	if (class->published == class->size)
-		return changed;
+	class->resized = false;
 	/* No more than `requested` in the guest's hands, not even for a moment. */
-	used = pz_pool_promised(pool);
-	if (used >= pool->requested)
+	if (class->published == class->size || *used >= pool->requested)
 		return changed;
 	if (class->published && !class->plugged && better_elsewhere(pool, class)) {
-		used -= class->published;
+		got = class->published;
 		if (!withdraw(pool, class))
 			return changed;
+		*used -= got;
 		changed = true;
 	}
-	if (take(pool, class, RUN_FREE, pool->requested - used))
-		changed = true;
-	return changed;
+	got = take(pool, class, RUN_FREE, pool->requested - *used);
+	*used += got;
+	return changed || got;
 }
 
 /* Does the wanted layout leave the block before (or at) this place free? */
@@ -402,14 +439,14 @@ static bool repack(struct pz_pool *pool)
 	struct pz_map edits = { 0 };
 	uint64_t hopes = 0;
 
+	if (!untidy(pool))
+		return false;
 	for (i = 0; i < pool->nr_classes; i++) {
 		if (pool->classes[i].plugged)
 			return false;
 		slack -= pool->classes[i].size;
 		hopes += headroom(pool, pool->classes[i].id);
 	}
-	if (!untidy(pool))
-		return false;
 	if (pz_map_reserve(&edits, pool->nr_classes + 1) ||
 	    pz_map_reserve(&pool->wanted, pool->nr_classes + 1)) {
 		pz_map_done(&edits);
@@ -457,13 +494,19 @@ static bool repack(struct pz_pool *pool)
  * changed beside it, differs. */
 void pz_pool_replan(struct pz_pool *pool, bool changed)
 {
-	uint32_t i;
+	uint32_t i, used = 0;
+	bool lacks = false;
 
 	changed |= plan_memmap(pool);
 	for (i = 0; i < pool->nr_classes; i++)
 		changed |= shrink(pool, &pool->classes[i]);
 	for (i = 0; i < pool->nr_classes; i++)
-		changed |= grow(pool, &pool->classes[i]);
+		lacks |= pool->classes[i].published < pool->classes[i].size;
+	if (lacks)
+		used = pz_pool_promised(pool);
+	for (i = 0; lacks && i < pool->nr_classes; i++)
+		if (pool->classes[i].published < pool->classes[i].size)
+			changed |= grow(pool, &pool->classes[i], &used);
 	changed |= repack(pool);
 	if (!changed)
 		return;

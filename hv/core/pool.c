@@ -287,6 +287,7 @@ int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t
 	if (rc)
 		return rc;
 	changed = class->size != size || class->guarantee != guarantee || class->limit != limit;
+	class->resized |= class->size != size;
 	class->size = size;
 	class->guarantee = guarantee;
 	class->limit = limit;

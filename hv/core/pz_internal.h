@@ -21,6 +21,7 @@ struct pz_class {
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
 	bool dying;
+	bool resized;			/* since it was last planned for */
 	uint32_t size, guarantee, limit;
 	uint32_t published;		/* blocks in the wanted map */
 	uint32_t plugged;		/* blocks in the actual map */

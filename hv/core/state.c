@@ -175,6 +175,7 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 		*class = (struct pz_class) {
 			.id = le32toh(c.id),
 			.dying = c.dying,
+			.resized = true,	/* not known, and only costs a look */
 			.size = le32toh(c.size),
 			.guarantee = le32toh(c.guarantee),
 			.limit = le32toh(c.limit),
