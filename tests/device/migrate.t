@@ -140,6 +140,7 @@ try:
         q.qmp("pzone-create", pool="p0", name="db", size=512 * MiB)
         Driver(q).start().converge()
         extents = [(e["addr"], e["size"]) for e in q.klass("p0", "db")["extents"]]
+        requested = q.pool("p0")["requested"]
         save(q, on)
     with Qemu(*pool_args(addr=ADDR, pzone=None)) as q:
         stream = save(q, off)
@@ -172,6 +173,19 @@ try:
             ("a plugged block of no class", plugged | {free}, ["block %d " % free, "no class"])):
         with open(tmp + "/lie", "wb") as f:
             f.write(stream.replace(bitmap(plugged), bitmap(blocks)))
+        refused(what, parts, tmp + "/lie", *pool_args(addr=ADDR))
+
+    # ... and about its sizes: "size" lies before the bitmap, the usable size before the requested one.
+    size = struct.pack(">Q", len(plugged) * 2 * MiB)
+    usable = struct.pack(">QQ", 2 * GiB, requested)
+    for what, true, lie, parts in (
+            ("less plugged than the bitmap says", size + bitmap(plugged), bytes(8) + bitmap(plugged),
+             ["'p0'", "'size' is 0x0", "0x%x" % (len(plugged) * 2 * MiB)]),
+            ("a usable size beyond the region", usable, struct.pack(">QQ", 1 << 40, requested),
+             ["'p0'", "0x10000000000", "0x80000000"])):
+        same(stream.count(true), 1, "this is in the stream as we think: " + what)
+        with open(tmp + "/lie", "wb") as f:
+            f.write(stream.replace(true, lie))
         refused(what, parts, tmp + "/lie", *pool_args(addr=ADDR))
 
     while_active(tmp)

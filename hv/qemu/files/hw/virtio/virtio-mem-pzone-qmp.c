@@ -271,12 +271,22 @@ void virtio_mem_pzone_flush_notices(VirtIOMEMPzone *pz)
     if (!pz->notices) {
         return;
     }
+    /*
+     * A look at the pool costs as much as the guest has made of its layout:
+     * not before something may be sent.
+     */
     g_hash_table_iter_init(&iter, pz->notices);
     while (!any && g_hash_table_iter_next(&iter, NULL, &value)) {
         notice = value;
-        any = notice->changed || notice->suspect || notice->shortage;
+        any = ((notice->changed || notice->suspect) &&
+               pzone_notice_due(notice->changed_ms, now_ms, &next_ms)) ||
+              (notice->shortage &&
+               pzone_notice_due(notice->shortage_ms, now_ms, &next_ms));
     }
     if (!any) {
+        if (next_ms != INT64_MAX) {
+            timer_mod_anticipate(pz->notice_timer, next_ms);
+        }
         return;
     }
 

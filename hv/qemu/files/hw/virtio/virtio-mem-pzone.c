@@ -9,10 +9,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/virtio/virtio.h"
@@ -34,6 +36,9 @@
 
 #define PZONE_QUEUE_SIZE 128
 
+/* Leave the queue for later after this long; one request is always done. */
+#define PZONE_QUEUE_TIME_NS (5 * SCALE_MS)
+
 /* The largest of the entries, so that a private copy holds any request. */
 #define PZONE_REQ_MAX (sizeof(struct virtio_pzone_req) + \
                        VIRTIO_PZONE_MAX_ENTRIES * \
@@ -42,7 +47,10 @@
                         VIRTIO_PZONE_MAX_ENTRIES * \
                         sizeof(struct virtio_pzone_class))
 
-/* More than the largest class table and the worst fragmentation take. */
+/*
+ * More than the largest class table and the worst fragmentation take, up to
+ * 5 million blocks.
+ */
 #define PZONE_BLOB_MAX (64 * MiB)
 
 VirtIOMEMPzoneList virtio_mem_pzone_pools =
@@ -323,13 +331,13 @@ static bool pzone_handle_one(VirtIOMEMPzone *pz)
 
 static void pzone_handle_queue(VirtIOMEMPzone *pz)
 {
-    bool more = true;
-    int i;
+    const int64_t until_ns = get_clock() + PZONE_QUEUE_TIME_NS;
+    bool more;
 
     /* Give others their turn when a guest keeps the queue full. */
-    for (i = 0; i < PZONE_QUEUE_SIZE && more; i++) {
+    do {
         more = pzone_handle_one(pz);
-    }
+    } while (more && get_clock() < until_ns);
     if (more) {
         qemu_bh_schedule(pz->bh);
     }
@@ -590,6 +598,33 @@ bool virtio_mem_pzone_may_change(const VirtIOMEMPzone *pz, Error **errp)
     return true;
 }
 
+/*
+ * What virtio-mem itself loaded and then relies on: the bitmap is indexed up to
+ * the usable size, and the size is what keeps the guest within the requested
+ * one.
+ */
+static bool pzone_check_sizes(const VirtIOMEMPzone *pz)
+{
+    const VirtIOMEM *vmem = pz->vmem;
+    const uint64_t region_size = pzone_region_size(vmem);
+    const uint64_t plugged = vmem->block_size *
+        (uint64_t)bitmap_count_one(vmem->bitmap, vmem->bitmap_size);
+
+    if (vmem->usable_region_size != region_size) {
+        error_report("pool '%s': the usable size is 0x%" PRIx64 " but the"
+                     " region has 0x%" PRIx64, pz->name,
+                     vmem->usable_region_size, region_size);
+        return false;
+    }
+    if (vmem->size != plugged) {
+        error_report("pool '%s': '%s' is 0x%" PRIx64 " but blocks of 0x%"
+                     PRIx64 " are plugged", pz->name, VIRTIO_MEM_SIZE_PROP,
+                     vmem->size, plugged);
+        return false;
+    }
+    return true;
+}
+
 /* Is the actual layout what the bitmap says, or (unowned) a part of it? */
 static bool pzone_check_bitmap(VirtIOMEMPzone *pz)
 {
@@ -647,7 +682,7 @@ int virtio_mem_pzone_post_load(VirtIOMEM *vmem)
                      info.requested * vmem->block_size);
         return -EINVAL;
     }
-    return pzone_check_bitmap(pz) ? 0 : -EINVAL;
+    return pzone_check_bitmap(pz) && pzone_check_sizes(pz) ? 0 : -EINVAL;
 }
 
 static int pzone_pre_save(void *opaque)
@@ -664,7 +699,14 @@ static int pzone_pre_save(void *opaque)
                      strerror(-ret));
         return ret;
     }
-    assert(len <= PZONE_BLOB_MAX);
+    if (len > PZONE_BLOB_MAX) {
+        /* Only the guest can cut its memory into that many pieces. */
+        error_report("pool '%s': its layout takes %zu bytes, and no more than"
+                     " %" PRIu64 " can be saved; the guest has cut its memory"
+                     " into too many pieces", pz->name, len, PZONE_BLOB_MAX);
+        free(buf);
+        return -EFBIG;
+    }
     g_free(pz->blob);
     pz->blob = g_memdup2(buf, len);
     pz->blob_len = len;
