@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e check clean distclean
+	test-guest test-e2e fuzz bench-core check clean distclean
 
 export BUILD := $(CURDIR)/build
 export PZONE_BUILD := $(BUILD)
@@ -80,6 +80,12 @@ test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt
 
 test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 	@exec $(prove) $(e2e)
+
+fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
+	@$(SUBMAKE) -C tests/fuzz fuzz
+
+bench-core: ## what the calls of hv/core cost with 1,023 classes (a minute)
+	@$(SUBMAKE) -C tests/unit/core bench
 
 check: ## cheap checks of scripts and file headers
 	@tests/lib/check-tree
