@@ -121,6 +121,14 @@ with Qemu(*pool_args("p0"), *pool_args("p1", size=GiB, requested=512 * MiB, slot
     q.qmp("pzone-create", pool="p1", name="db", size=2 * MiB)
     same(q.klass("p1", "db")["size"], 2 * MiB, "destroy: the name is free again, in any pool")
 
+    # The end of one comes before the beginning of the next, however fast they follow.
+    q.events("PZONE_CHANGED", 0.5)
+    for _ in range(2):
+        q.qmp("pzone-create", pool="p0", name="brief", size=2 * MiB)
+        q.qmp("pzone-destroy", pool="p0", name="brief")
+    events = [e["gone"] for e in q.events("PZONE_CHANGED", 1) if e["name"] == "brief"]
+    same(events, [False, True, False, True], "destroy: events in the right order")
+
     # reclaim
     q.qmp("pzone-reclaim", pool="p0", name="batch", size=MiB)
     ok("nope" in q.refused("pzone-reclaim", pool="p0", name="nope", size=MiB), "reclaim: refused: an unknown class")

@@ -174,6 +174,10 @@ void virtio_mem_pzone_changed(VirtIOMEMPzone *pz, uint32_t class_id)
         notice = pzone_notice_get(pz, class_id);
         if (notice) {
             notice->changed = true;
+            if (pz_class_by_id(pz->core, class_id, &class)) {
+                /* Gone: say so before the name can be in use again. */
+                notice->changed_ms = 0;
+            }
         }
         return;
     }
