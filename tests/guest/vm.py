@@ -353,7 +353,7 @@ class VM:
         for line in text.splitlines()[-lines:]:
             print('# console: %s' % line, file=sys.stderr)
         keep = os.path.join(BUILD, 'guest', 'failed',
-                            os.path.basename(sys.argv[0] or 'python') + '.console')
+                            '%s.%d.console' % (os.path.basename(sys.argv[0] or 'python'), os.getpid()))
         os.makedirs(os.path.dirname(keep), exist_ok=True)
         with open(keep, 'w') as f:
             f.write(text)
