@@ -24,7 +24,7 @@
 
 #define NR		128
 #define BLOCK_BYTES	(2ull << 20)
-#define MAX_STEPS	256
+#define MAX_STEPS	96
 
 enum step {
 	STEP_RAW,		/* type, nr, room for the reply, bytes */

@@ -156,6 +156,31 @@ static void two_owners(void **state)
 	sim_close(&sim);
 }
 
+/* Numbers go up from class to class: looking for one relies on it. */
+static void order(void **state)
+{
+	const size_t header = 48, record = 232;
+	uint8_t *buf, tmp[232];
+	struct pz_error err = { "" };
+	struct sim sim, to;
+	size_t len;
+
+	(void)state;
+	open_busy(&sim);
+	assert_int_equal(pz_pool_save(sim.pool, &buf, &len), 0);
+	sim_open(&to, 128, 0);
+	assert_int_equal(pz_pool_load(to.pool, buf, len, &err), 0);
+	memcpy(tmp, buf + header, record);
+	memcpy(buf + header, buf + header + record, record);
+	memcpy(buf + header + record, tmp, record);
+	assert_int_equal(pz_pool_load(to.pool, buf, len, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "class 'a' has the number 1"));
+	pz_pool_check(to.pool);
+	free(buf);
+	sim_close(&to);
+	sim_close(&sim);
+}
+
 static int guarded_load(struct sim *to, const uint8_t *buf, size_t len)
 {
 	struct pz_error err = { "" };
@@ -215,7 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip), cmocka_unit_test(other_pool),
-		cmocka_unit_test(two_owners), cmocka_unit_test(flipped),
+		cmocka_unit_test(two_owners), cmocka_unit_test(order), cmocka_unit_test(flipped),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -327,12 +327,40 @@ static void destroy(void **state)
 	sim_close(&sim);
 }
 
+/* The device may leave out any of the calls, or all. */
+static void no_ops(void **state)
+{
+	static const struct pz_ops none = { 0 };
+	const struct pz_ops *ops[] = { NULL, &none };
+	struct pz_class_info info;
+	struct sim sim;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		sim_open(&sim, 128, 128);
+		pz_pool_free(sim.pool);
+		assert_int_equal(pz_pool_new(128, SIM_BLOCK, 128, ops[i], NULL, &sim.pool, NULL), 0);
+		assert_int_equal(pz_class_create(sim.pool, "a", 10, 0, 10, NULL, NULL, NULL), 0);
+		sim_converge(&sim, 0);
+		assert_true(sim_settled(&sim));
+		assert_int_equal(sim_report(&sim, 1, NULL, 0), VIRTIO_PZONE_RESP_ACK);
+		assert_int_equal(pz_class_destroy(sim.pool, "a", NULL), 0);
+		sim_converge(&sim, 0);
+		assert_int_equal(pz_class_find(sim.pool, "a", &info), -ENOENT);
+		pz_pool_all_unplugged(sim.pool);
+		pz_pool_check(sim.pool);
+		sim_close(&sim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(new_pool), cmocka_unit_test(memmap),
 		cmocka_unit_test(create_errors), cmocka_unit_test(change_errors),
 		cmocka_unit_test(too_many), cmocka_unit_test(generation), cmocka_unit_test(destroy),
+		cmocka_unit_test(no_ops),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
