@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pzone.class: inherited, none, unknown names, who may write; moving a task.
-from guest_test import run, Pool, MiB
+from guest_test import run, Pool, MiB, PAGE, VMError
 
 CG = '/sys/fs/cgroup'
 
@@ -105,6 +105,42 @@ def test(t, vm):
     w = t.walk_pid(grow.pid)
     t.ok(w.get(('batch', 'anon'), 0) > 30 * 256, 'after a move, new memory is of the new class', w)
     t.ends_well(grow, 'all of it is what was written')
+
+    # what the task has moves along
+    def at(job):
+        return {place: n * PAGE // MiB for (place, kind), n in t.walk_pid(job.pid).items()
+                if kind == 'anon' and n * PAGE >= MiB}
+
+    def follows(job, want, what):
+        try:
+            vm.wait(lambda: set(at(job)) == {want}, '', 15)
+        except VMError:
+            pass
+        w = at(job)
+        t.ok(set(w) == {want} and w[want] >= 40, what, w)
+
+    job = hog('a', 40)
+    vm.sh('echo %d > %s/d/cgroup.procs' % (job.pid, CG))
+    follows(job, 'batch', "a task's memory follows it to another class")
+    vm.sh('echo %d > %s/cgroup.procs' % (job.pid, CG))
+    follows(job, 'base', 'to ordinary memory')
+    vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
+    follows(job, 'db', 'and back')
+    write('a', 'batch')
+    follows(job, 'batch', 'another class for its cgroup does the same')
+    # 'later' has 64 MiB, half of it taken
+    other = t.start('later', 'pz-hog 40', 'holding', group='e')
+    vm.sh('mkdir -p %s/f; echo later > %s/f/pzone.class; echo %d > %s/f/cgroup.procs' %
+          (CG, CG, job.pid, CG))
+    vm.wait(lambda: at(job).get('later', 0) > 10, 'some of it moves', 15)
+    vm.wait(lambda: 'move_failed 0' not in vm.sh('cat %s/f/pzone.stat' % CG),
+            'pzone.stat says that some did not', 15)
+    w = at(job)
+    t.ok(w.get('later', 0) < 30 and w.get('batch', 0) > 10,
+         'a full class takes what it has room for, the rest stays', w)
+    # this one first: the class is full, and who needs a page in it now starts a kill
+    t.ends_well(other, 'who was there lost nothing')
+    t.ends_well(job, 'and what moved is what was written')
 
     # an emptied cgroup can go while its class stays
     vm.sh('rmdir %s/a/late %s/a/b/c %s/a/b' % (CG, CG, CG))
