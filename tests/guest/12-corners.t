@@ -59,7 +59,7 @@ def test(t, vm):
          job.text()[-200:], t.events('db'))
     t.ok(told >= 2, 'each time the host was told', told)
     t.equal(t.events('db')['oom_kill'], 0, 'and nobody was killed')
-    vm.sh('echo 100 > /sys/kernel/mm/pzone/oom_wait_ms; pkill pz-hog; true')
+    vm.sh('echo 100 > /sys/kernel/mm/pzone/oom_wait_ms; kill $(pidof pz-hog); true')
     job.wait(60)
 
     # a class that nobody in can be killed for: its task waits, the others live
@@ -68,7 +68,7 @@ def test(t, vm):
                 'took 8')
     time.sleep(6)
     t.ok(vm.run('echo alive', 5).out.strip() == 'alive', 'a class with nobody to kill stops nobody else')
-    vm.sh('pkill -9 pz-hog; true')
+    vm.sh('kill -9 $(pidof pz-hog)')
     job.wait(60)
     t.agrees('sysfs, QEMU and arithmetic agree')
 

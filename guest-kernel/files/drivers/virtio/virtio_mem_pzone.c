@@ -36,6 +36,7 @@ struct virtio_mem_pzone {
 	spinlock_t vq_lock;		/* both queues */
 	unsigned int max_entries;
 	struct pzone_pool *pool;
+	struct notifier_block pm_notifier;
 };
 
 /* One request under way. Lives until the device has answered. */
@@ -77,11 +78,18 @@ static int transact(struct virtio_mem_pzone *vp, struct virtqueue *vq,
 		virtqueue_kick(vq);
 	spin_unlock_irqrestore(&vp->vq_lock, flags);
 	if (rc)
-		return -EIO;
+		return virtqueue_is_broken(vq) ? -EIO : rc;
 	/* The device may take its time over a plug, but it must not be gone. */
 	while (!wait_for_completion_timeout(&request.done, RESPONSE_POLL)) {
-		if (virtqueue_is_broken(vq))
-			return -EIO;
+		if (!virtqueue_is_broken(vq))
+			continue;
+		/* Nothing is taken off a broken queue; response() may just have. */
+		spin_lock_irqsave(&vp->vq_lock, flags);
+		rc = completion_done(&request.done) ? 0 : -EIO;
+		spin_unlock_irqrestore(&vp->vq_lock, flags);
+		if (rc)
+			return rc;
+		break;
 	}
 	return min_t(size_t, request.resp_len, in_len);
 }
@@ -400,6 +408,17 @@ static int find_vqs(struct virtio_mem_pzone *vp)
 	return 0;
 }
 
+/* The image would hold memory that is not plugged when it is restored. */
+static int pm_notifier_cb(struct notifier_block *nb, unsigned long action, void *arg)
+{
+	struct virtio_mem_pzone *vp = container_of(nb, struct virtio_mem_pzone, pm_notifier);
+
+	if (action != PM_HIBERNATION_PREPARE && action != PM_RESTORE_PREPARE)
+		return NOTIFY_OK;
+	dev_err(&vp->vdev->dev, "hibernation is not possible with memory classes\n");
+	return NOTIFY_BAD;
+}
+
 /* A kernel without node ids for pzones drives the device as plain virtio-mem. */
 int virtio_mem_pzone_validate(struct virtio_device *vdev)
 {
@@ -455,11 +474,17 @@ int virtio_mem_pzone_probe(struct virtio_device *vdev)
 	dev_info(&vdev->dev, "pzone pool %s: [mem %#llx-%#llx], blocks of %llu bytes\n",
 		 params.name, params.addr, params.addr + params.size - 1, params.block_size);
 
+	vp->pm_notifier.priority = INT_MAX;
+	vp->pm_notifier.notifier_call = pm_notifier_cb;
+	rc = register_pm_notifier(&vp->pm_notifier);
+	if (rc)
+		goto err_vqs;
 	virtio_device_ready(vdev);
 	vp->pool = pzone_pool_register(&params, &virtio_mem_pzone_transport, vp);
 	if (IS_ERR(vp->pool)) {
 		rc = PTR_ERR(vp->pool);
 		virtio_reset_device(vdev);
+		unregister_pm_notifier(&vp->pm_notifier);
 		goto err_vqs;
 	}
 	return 0;
@@ -480,6 +505,7 @@ void virtio_mem_pzone_remove(struct virtio_device *vdev)
 	pzone_pool_stop(vp->pool);
 	/* If it fails it has said so, and never calls us again. */
 	pzone_pool_unregister(vp->pool);
+	unregister_pm_notifier(&vp->pm_notifier);
 	virtio_reset_device(vdev);
 	vdev->config->del_vqs(vdev);
 	kfree(vp);

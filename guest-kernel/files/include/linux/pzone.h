@@ -53,11 +53,13 @@ static inline struct zonelist *pzone_route(gfp_t gfp, int preferred_nid)
 	return __pzone_route(preferred_nid);
 }
 
+bool __zonelist_is_pzone(const struct zonelist *zonelist);
+
 /* Is this a zonelist that pzone_route() returned? */
 static inline bool zonelist_is_pzone(struct zonelist *zonelist)
 {
 	return static_branch_unlikely(&pzone_enabled) &&
-	       node_is_pzone(zonelist_node_idx(&zonelist->_zonerefs[0]));
+	       __zonelist_is_pzone(zonelist);
 }
 
 bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelist);
@@ -78,6 +80,7 @@ bool pzone_oom(const struct oom_control *oc);
 unsigned long pzone_oom_totalpages(const struct oom_control *oc);
 bool pzone_oom_eligible(struct task_struct *task, const struct oom_control *oc);
 void pzone_oom_killed(const struct oom_control *oc);
+void pzone_oom_nobody(const struct oom_control *oc);
 
 /*
  * Allocations made on behalf of a page follow the page: between these two the
@@ -95,6 +98,23 @@ static inline bool pzone_bypass_begin(void)
 static inline void pzone_bypass_end(bool old)
 {
 	current->pzone_bypass = old;
+}
+
+int pzone_mm_nid(struct mm_struct *mm);
+
+/*
+ * An allocation for an address space follows its owner: when @mm is not the
+ * running task's (ptrace, process_vm_writev(), KSM), *@nid is set to the node of
+ * the owner's class, if there is one, and the running task's class is not looked
+ * at until pzone_bypass_end() gets the return value.
+ */
+static inline bool pzone_mm_begin(struct mm_struct *mm, int *nid)
+{
+	bool old = current->pzone_bypass;
+
+	if (static_branch_unlikely(&pzone_enabled) && current->mm != mm)
+		*nid = pzone_mm_nid(mm);
+	return old;
 }
 
 /*
@@ -120,6 +140,13 @@ static inline bool pzone_moved(struct page *page, struct zone *zone)
 
 /* Nodes that have an LRU: those in N_MEMORY and the pzones. */
 #define for_each_lru_node(nid)	for_each_online_node(nid)
+
+/* Pzones that have memory; none without a class. */
+#define for_each_pzone_nid(nid)						\
+	for ((nid) = pzone_first_nid;					\
+	     static_branch_unlikely(&pzone_enabled) &&			\
+	     (nid) < pzone_first_nid + (int)pzone_nr_nids; (nid)++)	\
+		if (node_online(nid) && node_present_pages(nid))
 
 #else /* CONFIG_PZONE */
 
@@ -177,6 +204,11 @@ static inline void pzone_bypass_end(bool old)
 {
 }
 
+static inline bool pzone_mm_begin(struct mm_struct *mm, int *nid)
+{
+	return false;
+}
+
 static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 {
 	return true;
@@ -187,7 +219,12 @@ static inline bool pzone_moved(struct page *page, struct zone *zone)
 	return false;
 }
 
+static inline void pzone_oom_nobody(const struct oom_control *oc)
+{
+}
+
 #define for_each_lru_node(nid)	for_each_node_state(nid, N_MEMORY)
+#define for_each_pzone_nid(nid)	for (; 0;)
 
 #endif /* CONFIG_PZONE */
 #endif /* _LINUX_PZONE_H */

@@ -52,6 +52,25 @@ int pzone_task_nid(struct task_struct *task)
 	return nid;
 }
 
+/* Node id of the class of an address space's owner, or NUMA_NO_NODE; the running
+ * task's where the owner is not known (without CONFIG_MEMCG, or in fork). */
+int pzone_mm_nid(struct mm_struct *mm)
+{
+	int nid = NUMA_NO_NODE;
+#ifdef CONFIG_MEMCG
+	struct task_struct *owner;
+
+	rcu_read_lock();
+	owner = rcu_dereference(mm->owner);
+	if (owner && READ_ONCE(owner->mm) == mm) {
+		nid = pzone_task_nid(owner);
+		current->pzone_bypass = 1;
+	}
+	rcu_read_unlock();
+#endif
+	return nid;
+}
+
 /* The name in effect: the nearest one set from here up. */
 static const char *effective_name(struct pzone_css *pz)
 {
@@ -239,14 +258,15 @@ static const struct pzone_node *css_node(struct cgroup_subsys_state *css)
 static u64 current_read(struct cgroup_subsys_state *css, struct cftype *cft)
 {
 	const struct pzone_node *node = css_node(css);
-	u64 used = 0;
+	u64 size = 0, free = 0;
 
 	mutex_lock(&pzone_mutex);
-	if (node && node->class)
-		used = pzone_bytes(node->class->pool, READ_ONCE(node->class->given_blocks)) -
-		       pzone_class_free_bytes(node->class);
+	if (node && node->class) {
+		free = pzone_class_free_bytes(node->class);
+		size = pzone_bytes(node->class->pool, READ_ONCE(node->class->given_blocks));
+	}
 	mutex_unlock(&pzone_mutex);
-	return used;
+	return size > free ? size - free : 0;
 }
 
 static int stat_show(struct seq_file *sf, void *v)

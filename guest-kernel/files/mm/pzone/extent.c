@@ -178,11 +178,20 @@ void pzone_unmap_pool(struct pzone_pool *pool)
 {
 	const unsigned long start = PHYS_PFN(pool->addr);
 	const unsigned long nr_pages = PHYS_PFN(pool->size);
+	struct memory_notify notify = {
+		.start_pfn = start,
+		.nr_pages = nr_pages,
+		.status_change_nid = NUMA_NO_NODE,
+		.status_change_nid_normal = NUMA_NO_NODE,
+	};
 
 	if (!pool->mapped)
 		return;
 	mem_hotplug_begin();
+	/* Nothing is in use any more: nobody has a reason to object. */
+	memory_notify(MEM_GOING_OFFLINE, &notify);
 	offline_mem_sections(start, start + nr_pages);
+	memory_notify(MEM_OFFLINE, &notify);
 	remove_pfn_range_from_zone(pzone_zone(pool->park), start, nr_pages);
 	arch_remove_memory(pool->addr, pool->size, pool->altmap, NULL);
 	mem_hotplug_done();
@@ -274,13 +283,17 @@ static void park(struct pzone_pool *pool, unsigned long start, unsigned long end
 	/* While the links still name the class's zone. */
 	adjust_managed_page_count(pfn_to_page(start), -nr_pages);
 	adjust_present_page_count(pfn_to_page(start), NULL, -nr_pages);
+	/* Whoever reads memory in place (/proc/kcore) must not be at it. */
+	page_offline_begin();
 	for (pfn = start; pfn < end; pfn++)
 		__SetPageOffline(pfn_to_page(pfn));
+	page_offline_end();
 	link_pages(start, end, pool->park->nid);
 }
 
 /* Empty an isolated range: reclaim clean page cache, migrate the rest. */
-static int empty_range(struct zone *zone, unsigned long start, unsigned long end)
+static int empty_range(const struct pzone_pool *pool, struct zone *zone,
+		       unsigned long start, unsigned long end)
 {
 	struct compact_control cc = {
 		.order = -1,
@@ -295,7 +308,7 @@ static int empty_range(struct zone *zone, unsigned long start, unsigned long end
 
 	INIT_LIST_HEAD(&cc.migratepages);
 	for (tries = 0; test_pages_isolated(start, end, 0); tries++) {
-		if (tries == PZONE_TAKE_TRIES)
+		if (tries == PZONE_TAKE_TRIES || pzone_in_a_hurry(pool))
 			return -EBUSY;
 		rc = __alloc_contig_migrate_range(&cc, start, end, MIGRATE_MOVABLE);
 		if (rc && rc != -EBUSY)
@@ -315,7 +328,8 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	struct zone *zone = pzone_zone(class->node);
 	const unsigned long start = block_pfn(pool, first);
 	const unsigned long end = block_pfn(pool, first + nr);
-	const unsigned long step = PZONE_UNLINK_BLOCKS * pool->block_pages;
+	const unsigned long step = max(PZONE_UNLINK_BLOCKS * pool->block_pages,
+				       MAX_ORDER_NR_PAGES);
 	unsigned long pfn = start, next;
 	int rc;
 
@@ -327,9 +341,10 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	if (free_only)
 		rc = test_pages_isolated(start, end, 0);
 	else
-		rc = empty_range(zone, start, end);
+		rc = empty_range(pool, zone, start, end);
 	for (; !rc && pfn < end; pfn = next) {
-		next = min(pfn + step, end);
+		/* Free isolated neighbours are one buddy of up to MAX_ORDER. */
+		next = min(round_down(pfn + step, MAX_ORDER_NR_PAGES), end);
 		if (!unlink_free(zone, pfn, next)) {
 			rc = -EBUSY;
 			break;
@@ -344,10 +359,12 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	return rc;
 }
 
-/* Nothing may be moved out of the way: late, or the host changed its mind. */
-static bool in_a_hurry(const struct pzone_pool *pool)
+/* Nothing may be moved out of the way: late, the host changed its mind, or the
+ * class would kill somebody for want of what is being taken. */
+bool pzone_in_a_hurry(const struct pzone_pool *pool)
 {
-	return atomic_read(&pool->kicked) || time_after(jiffies, pool->take_until);
+	return atomic_read(&pool->kicked) || time_after(jiffies, pool->take_until) ||
+	       (pool->taking && READ_ONCE(pool->taking->want_back));
 }
 
 /*
@@ -360,11 +377,11 @@ static u32 take_halves(struct pzone_pool *pool, struct pzone_class *class, u32 f
 	u32 left = 0, i;
 	int rc;
 
-	rc = take_range(pool, class, first, nr, *free_only || in_a_hurry(pool));
+	rc = take_range(pool, class, first, nr, *free_only || pzone_in_a_hurry(pool));
 	if (!rc)
 		return 0;
 	if (rc == -ENOMEM && !*free_only) {
-		*free_only = !pzone_reclaim(class->node, pzone_bytes(pool, nr));
+		*free_only = !pzone_reclaim(class->node, pzone_bytes(pool, nr), pool);
 		rc = take_range(pool, class, first, nr, *free_only);
 		if (!rc)
 			return 0;
@@ -398,6 +415,9 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 	bool free_only = false;
 	u32 stuck = 0, n;
 
+	pool->taking = class->node;
+	WRITE_ONCE(class->node->want_back, false);
+	WRITE_ONCE(class->node->taking, true);
 	get_online_mems();
 	clear_zone_contiguous(pzone_zone(class->node));
 	for (; first < end; first += n) {
@@ -405,6 +425,9 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 		stuck += take_halves(pool, class, first, n, &free_only);
 	}
 	put_online_mems();
+	WRITE_ONCE(class->node->taking, false);
+	wake_up_all(&class->node->oom_wait);
+	pool->taking = NULL;
 	WRITE_ONCE(class->given_blocks, class->given_blocks - (nr - stuck));
 	return stuck;
 }

@@ -61,6 +61,11 @@ struct pzone_node {
 	unsigned long oom_again;
 	/* The host has to be told; cleared by the event work. */
 	atomic_t oom_event_pending;
+	/* The last OOM found nobody to kill. */
+	atomic_t oom_nobody;
+	/* Blocks are being taken; an OOM meanwhile wants them back. */
+	bool taking;
+	bool want_back;
 	/* The OOM under way is counted and told; the kill that ends it clears it. */
 	atomic_t oom_told;
 };
@@ -111,6 +116,7 @@ struct pzone_pool {
 	bool need_unplug_all;
 	bool stopped;
 	atomic_t kicked;			/* the layout may have moved on */
+	struct pzone_node *taking;		/* node that blocks are taken from */
 	unsigned long take_until;		/* jiffies; then only what is free */
 	unsigned int retry_ms;
 
@@ -159,13 +165,14 @@ void pzone_node_put(struct pzone_node *node);
 int pzone_node_prepare(struct pzone_node *node);
 int pzone_node_start(struct pzone_node *node);
 void pzone_node_stop(struct pzone_node *node);
-u64 pzone_reclaim(struct pzone_node *node, u64 bytes);
+u64 pzone_reclaim(struct pzone_node *node, u64 bytes, const struct pzone_pool *pool);
 
 /* extent.c */
 int pzone_map_pool(struct pzone_pool *pool, u32 first, u32 nr);
 void pzone_unmap_pool(struct pzone_pool *pool);
 void pzone_give(struct pzone_pool *pool, struct pzone_class *class, u32 first, u32 nr);
 u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u32 nr);
+bool pzone_in_a_hurry(const struct pzone_pool *pool);
 void pzone_zone_changed(struct pzone_pool *pool, struct pzone_class *class);
 u64 pzone_used_bytes(struct pzone_pool *pool, u32 first, u32 nr);
 
@@ -196,5 +203,6 @@ void pzone_sysfs_del_class(struct pzone_class *class);
 
 /* oom.c */
 void pzone_oom_reset(struct pzone_node *node);
+void pzone_oom_grown(struct pzone_node *node);
 
 #endif /* _MM_PZONE_INTERNAL_H */

@@ -72,6 +72,15 @@ bool pzone_available(void)
 }
 EXPORT_SYMBOL_GPL(pzone_available);
 
+bool __zonelist_is_pzone(const struct zonelist *zonelist)
+{
+	/* Empty lists have no zone at all. */
+	struct zone *zone = zonelist->_zonerefs[0].zone;
+	const struct pzone_node *node = zone ? pzone_node_of(zone_to_nid(zone)) : NULL;
+
+	return node && node->zonelist == zonelist;
+}
+
 struct pzone_node *pzone_node_of(int nid)
 {
 	unsigned int i = nid - pzone_first_nid;
@@ -172,17 +181,18 @@ struct zonelist *__pzone_route(int preferred_nid)
  * pzone_reclaim - free memory inside one pzone
  * @node: the pzone
  * @bytes: how much
+ * @pool: its pool; stops when that is in a hurry
  *
  * Direct reclaim, as an allocation in the pzone would do it. Returns the bytes
  * that it got, which are fewer when nothing more can be had.
  */
-u64 pzone_reclaim(struct pzone_node *node, u64 bytes)
+u64 pzone_reclaim(struct pzone_node *node, u64 bytes, const struct pzone_pool *pool)
 {
 	unsigned int noreclaim;
 	u64 got = 0;
 
 	noreclaim = memalloc_noreclaim_save();
-	while (got < bytes && READ_ONCE(node->live)) {
+	while (got < bytes && READ_ONCE(node->live) && !pzone_in_a_hurry(pool)) {
 		unsigned long pages = try_to_free_pages(node->zonelist, 0,
 							GFP_HIGHUSER_MOVABLE, NULL);
 

@@ -37,10 +37,22 @@ void pzone_oom_reset(struct pzone_node *node)
 	atomic64_set(&node->move_failed, 0);
 	atomic_set(&node->oom_event_pending, 0);
 	atomic_set(&node->oom_told, 0);
+	atomic_set(&node->oom_nobody, 0);
 	spin_lock(&node->oom_lock);
 	node->oom_waiting = false;
 	node->oom_again = jiffies;
 	spin_unlock(&node->oom_lock);
+}
+
+/* The class got memory: who waits for it goes on, and the next OOM is a new one. */
+void pzone_oom_grown(struct pzone_node *node)
+{
+	spin_lock(&node->oom_lock);
+	node->oom_waiting = false;
+	node->oom_until = node->oom_again = jiffies;
+	spin_unlock(&node->oom_lock);
+	atomic_inc(&node->grown);
+	wake_up_all(&node->oom_wait);
 }
 
 static void tell_host(struct pzone_node *node)
@@ -68,8 +80,10 @@ static long wait_budget(struct pzone_node *node)
 		node->oom_waiting = false;
 	spin_unlock(&node->oom_lock);
 
-	if (first && !atomic_xchg(&node->oom_told, 1))
+	if (first) {
+		atomic_set(&node->oom_told, 1);
 		tell_host(node);
+	}
 	return left;
 }
 
@@ -90,6 +104,22 @@ bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelis
 	/* These fail instead of killing; let them. */
 	if (order > PAGE_ALLOC_COSTLY_ORDER || (gfp & (__GFP_RETRY_MAYFAIL | __GFP_THISNODE)))
 		return false;
+
+	/* What is being taken from the class would help; the shrink can wait. */
+	if (READ_ONCE(node->taking)) {
+		WRITE_ONCE(node->want_back, true);
+		wait_event_killable_timeout(node->oom_wait, !READ_ONCE(node->taking), HZ);
+		return !fatal_signal_pending(current);
+	}
+	/* Nobody can be killed: who must not fail goes elsewhere, the others are
+	 * kept from trying in a loop. */
+	if (atomic_xchg(&node->oom_nobody, 0)) {
+		if (gfp & __GFP_NOFAIL) {
+			*zonelist = node_zonelist(numa_mem_id(), gfp);
+			return true;
+		}
+		schedule_timeout_killable(HZ / 10);
+	}
 
 	grown = atomic_read(&node->grown);
 	left = wait_budget(node);
@@ -130,6 +160,16 @@ bool pzone_oom_eligible(struct task_struct *task, const struct oom_control *oc)
 	}
 	rcu_read_unlock();
 	return eligible;
+}
+
+/* There was nobody to kill. */
+void pzone_oom_nobody(const struct oom_control *oc)
+{
+	struct pzone_node *node = zonelist_node(oc->zonelist);
+
+	pr_warn_ratelimited("node %d is out of memory and no task of its class can be killed\n",
+			    node->nid);
+	atomic_set(&node->oom_nobody, 1);
 }
 
 void pzone_oom_killed(const struct oom_control *oc)

@@ -41,6 +41,7 @@
 
 /* Move pages out of the way for at most this long in one pass. */
 #define PZONE_TAKE_TIME		(10 * HZ)
+#define PZONE_RETAKE_TIME	HZ
 
 DEFINE_MUTEX(pzone_mutex);
 LIST_HEAD(pzone_pools);
@@ -57,7 +58,7 @@ struct pzone_class *pzone_find_class(const char *name)
 	lockdep_assert_held(&pzone_mutex);
 	list_for_each_entry(pool, &pzone_pools, list)
 		list_for_each_entry(class, &pool->classes, list)
-			if (!strcmp(class->name, name))
+			if (!class->dying && !strcmp(class->name, name))
 				return class;
 	return NULL;
 }
@@ -144,9 +145,10 @@ static void send_reports(struct pzone_pool *pool, bool all)
 {
 	struct pzone_class_report *reports;
 	struct pzone_class *class;
-	unsigned int nr = 0;
+	const unsigned int limit = pzone_nr_nids;
+	unsigned int nr = 0, i, n;
 
-	reports = kvcalloc(pool->max_entries, sizeof(*reports), GFP_KERNEL);
+	reports = kvcalloc(limit, sizeof(*reports), GFP_KERNEL);
 	if (!reports)
 		return;
 	mutex_lock(&pool->report_mutex);
@@ -158,13 +160,19 @@ static void send_reports(struct pzone_pool *pool, bool all)
 		if (!all && !memcmp(&report, &class->last_report, sizeof(report)))
 			continue;
 		class->last_report = report;
-		if (nr < pool->max_entries)
-			reports[nr++] = report;
+		reports[nr++] = report;
+		if (nr == limit)
+			break;		/* the others in a second */
 	}
 	mutex_unlock(&pzone_mutex);
 
-	if (all || nr)
-		pool->transport->report(pool->priv, pool->done_generation, reports, nr);
+	/* Without a class, too: the host waits for the generation. */
+	for (i = 0; i < nr || (all && !i); i += n) {
+		n = min(nr - i, pool->max_entries);
+		if (pool->transport->report(pool->priv, pool->done_generation, reports + i, n) ||
+		    !n)
+			break;
+	}
 	mutex_unlock(&pool->report_mutex);
 	kvfree(reports);
 }
@@ -292,7 +300,8 @@ static struct pzone_class *create_class(struct pzone_pool *pool,
 	list_add_tail(&class->list, &pool->classes);
 	mutex_unlock(&pzone_mutex);
 	pzone_sysfs_add_class(class);
-	static_branch_inc(&pzone_enabled);
+	/* For good: an allocation may be under way when the last class goes. */
+	static_branch_enable(&pzone_enabled);
 	attach_node(class);
 	if (!class->node)
 		pr_err("%s: no node id is left for class %s; destroy another, or boot with pzone_nodes= more than %u\n",
@@ -329,8 +338,9 @@ static void destroy_class(struct pzone_class *class)
 		pzone_node_put(class->node);
 	}
 	mutex_unlock(&pzone_mutex);
-	static_branch_dec(&pzone_enabled);
 	pr_info("%s: class %s is gone\n", class->pool->name, class->name);
+	/* Another pool may have a class of that name. */
+	pzone_rebind_cgroups();
 	kfree(class);
 }
 
@@ -425,8 +435,11 @@ static int apply_layout(struct pzone_pool *pool, const struct pzone_layout *layo
 		}
 		class = find_class_id(pool, to->id);
 		/* Classes need the memory map first. */
-		if (!class && !to->dying && pool->mapped)
+		if (!class && !to->dying && pool->mapped) {
 			class = create_class(pool, to);
+			if (!class)
+				return -ENOMEM;
+		}
 		if (!class)
 			continue;
 		if (!class->node && !to->dying)
@@ -437,6 +450,8 @@ static int apply_layout(struct pzone_pool *pool, const struct pzone_layout *layo
 		class->reclaim_seq = to->reclaim_seq;
 		class->reclaim_bytes = to->reclaim_bytes;
 	}
+	if (pool->generation != layout->generation)
+		pool->retry_ms = PZONE_RETRY_MIN_MS;
 	pool->generation = layout->generation;
 	return 0;
 
@@ -520,7 +535,9 @@ static int take_and_unplug(struct pzone_pool *pool, bool *again)
 	rc = batch_init(&batch, pool, false);
 	if (rc)
 		return rc;
-	pool->take_until = jiffies + PZONE_TAKE_TIME;
+	/* What did not move for this layout before seldom does now. */
+	pool->take_until = jiffies + (pool->generation == pool->done_generation ?
+				      PZONE_RETAKE_TIME : PZONE_TAKE_TIME);
 	for_each_run(pool, &run) {
 		u32 i;
 
@@ -631,8 +648,7 @@ static void give(struct pzone_pool *pool)
 			WRITE_ONCE(class->node->live, true);
 			pzone_rebind_cgroups();
 		}
-		atomic_inc(&class->node->grown);
-		wake_up_all(&class->node->oom_wait);
+		pzone_oom_grown(class->node);
 	}
 }
 
@@ -641,11 +657,12 @@ static void directed_reclaim(struct pzone_pool *pool)
 {
 	struct pzone_class *class;
 
+	pool->take_until = jiffies + PZONE_TAKE_TIME;
 	list_for_each_entry(class, &pool->classes, list) {
 		if (class->reclaim_seq == class->reclaim_done_seq)
 			continue;
 		WRITE_ONCE(class->reclaimed_bytes, class->node ?
-			   pzone_reclaim(class->node, class->reclaim_bytes) : 0);
+			   pzone_reclaim(class->node, class->reclaim_bytes, pool) : 0);
 		WRITE_ONCE(class->reclaim_done_seq, class->reclaim_seq);
 	}
 }
@@ -761,6 +778,11 @@ struct pzone_pool *pzone_pool_register(const struct pzone_pool_params *params,
 
 	if (!pzone_available())
 		return ERR_PTR(-EOPNOTSUPP);
+	if (!mhp_range_allowed(params->addr, params->size, true)) {
+		pr_err("%s: [mem %#llx-%#llx] is more than this machine can map\n", params->name,
+		       params->addr, params->addr + params->size - 1);
+		return ERR_PTR(-E2BIG);
+	}
 	if (!IS_ALIGNED(params->addr, section) || !IS_ALIGNED(params->size, section) ||
 	    !params->size || !is_power_of_2(params->block_size) ||
 	    params->block_size < PAGE_SIZE * pageblock_nr_pages ||
