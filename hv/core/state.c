@@ -299,7 +299,8 @@ static int load_header(const struct pz_pool *pool, const uint8_t *buf, size_t le
 			      pool->nr_blocks, (unsigned long long)pool->block_bytes,
 			      h.nr_blocks, (unsigned long long)h.block_bytes);
 	if (h.requested > h.nr_blocks || h.nr_classes >= PZ_MAX_CLASSES ||
-	    h.nr_wanted > h.nr_blocks || h.nr_actual > h.nr_blocks || !h.next_id)
+	    h.nr_wanted > h.nr_blocks || h.nr_actual > h.nr_blocks || !h.next_id ||
+	    h.next_id > PZ_EMPTY)
 		return pz_err(err, -EINVAL, "the state's header has numbers out of range");
 	if (len != sizeof(h) + h.nr_classes * sizeof(struct state_class) +
 		   ((size_t)h.nr_wanted + h.nr_actual) * sizeof(struct state_extent))
