@@ -117,19 +117,18 @@ static inline bool pzone_mm_begin(struct mm_struct *mm, int *nid)
 	return old;
 }
 
+bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp);
+
 /*
  * May @folio migrate to a page of node *@nid? What is in a class stays in it: a
  * request for a certain other node (__GFP_THISNODE: move_pages(), mbind()) is
- * refused, any other is turned to the page's own node. Only a task that changes
- * its class takes its pages out, with the bypass on.
+ * refused, any other is turned to the page's own node. Only the memory of a task
+ * that changes its class leaves (mm/pzone/move.c).
  */
 static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 {
-	if (!node_is_pzone(folio_nid(folio)) || node_is_pzone(*nid) ||
-	    current->pzone_bypass)
-		return true;
-	*nid = folio_nid(folio);
-	return !(gfp & __GFP_THISNODE);
+	return !static_branch_unlikely(&pzone_enabled) ||
+	       folio_nid(folio) == *nid || __pzone_may_migrate(folio, nid, gfp);
 }
 
 /* Has a page left the zone that it was found in? For scanners by pageblock. */

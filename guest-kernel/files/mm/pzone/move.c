@@ -9,6 +9,7 @@
 #include <linux/mempolicy.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -28,6 +29,36 @@ static struct workqueue_struct *move_wq;
 static nodemask_t node_mask(int nid)
 {
 	return nid == NUMA_NO_NODE ? node_states[N_MEMORY] : nodemask_of_node(nid);
+}
+
+/* A task changes its class: does this page come along? */
+static bool may_move(struct folio *folio, int *nid)
+{
+	struct pzone_node *node = pzone_node_of(*nid);
+	struct zone *zone;
+
+	/* Page cache is of whoever read it. Refusing would end the migration of
+	 * all that is behind it, so give it another page where it is. */
+	if (!folio_test_anon(folio)) {
+		*nid = folio_nid(folio);
+		return true;
+	}
+	if (!node)
+		return true;
+	/* Leave what the class needs to work with, or its next fault is an OOM. */
+	zone = pzone_zone(node);
+	return READ_ONCE(node->live) &&
+	       zone_watermark_ok(zone, folio_order(folio), high_wmark_pages(zone), ZONE_MOVABLE, 0);
+}
+
+bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
+{
+	if (current->pzone_bypass)
+		return may_move(folio, nid);
+	if (!node_is_pzone(folio_nid(folio)))
+		return true;
+	*nid = folio_nid(folio);
+	return !(gfp & __GFP_THISNODE);
 }
 
 static void move_work(struct work_struct *work)
