@@ -2,9 +2,10 @@
 /*
  * Pseudo-zones: a task that gets another class takes its memory along.
  *
- * Done in the background, a process at a time, by page migration: what only this
- * process maps goes from the zone of the old class (or the ordinary ones) to that
- * of the new. What is shared, pinned, or finds no room stays behind and is counted.
+ * Done in the background, a process at a time, by page migration: anonymous memory
+ * that only this process maps goes from the zone of the old class (or the ordinary
+ * ones) to that of the new. Page cache is of whoever read it and stays, as does what
+ * is shared, pinned, or finds no room.
  */
 #include <linux/mempolicy.h>
 #include <linux/migrate.h>
