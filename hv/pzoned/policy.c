@@ -60,6 +60,7 @@ static void add_def(struct policy_plan *plan, enum policy_verb verb,
 	a->size_bytes = def->size_bytes;
 	a->guarantee_bytes = def->guarantee_bytes;
 	a->limit_bytes = def->limit_bytes;
+	a->align_bytes = def->align_bytes;
 	pzone_def_cookie(def, a->cookie);
 }
 

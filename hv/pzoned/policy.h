@@ -25,6 +25,7 @@ struct policy_action {
 	const char *pool;	/* belongs to defs or live */
 	const char *name;
 	uint64_t size_bytes, guarantee_bytes, limit_bytes;
+	uint64_t align_bytes;	/* 0: the pool's block */
 	char cookie[PZONE_COOKIE_MAX + 1];
 	const char *reason;	/* constant text */
 };

@@ -21,7 +21,7 @@ static int act(virDomainPtr dom, const struct policy_action *a, struct pzone_err
 				      a->limit_bytes, a->cookie, err);
 	case POLICY_CREATE:
 		return pzone_live_create(dom, a->pool, a->name, a->size_bytes, a->guarantee_bytes,
-					 a->limit_bytes, a->cookie, err);
+					 a->limit_bytes, a->align_bytes, a->cookie, err);
 	}
 	return -EINVAL;
 }

@@ -67,6 +67,15 @@ const struct pzone_def *pzone_defs_find(const struct pzone_defs *defs, const cha
 	return NULL;
 }
 
+static int check_weight(const char *name, uint64_t weight, struct pzone_error *err)
+{
+	if (weight >= 1 && weight <= PZONE_WEIGHT_MAX)
+		return 0;
+	return pzl_error(err, -EINVAL, PZONE_ERR_BOUNDS,
+			 "weight %" PRIu64 " of class '%.64s' is not one of 1 to %d (without one it is %d)",
+			 weight, name, PZONE_WEIGHT_MAX, PZONE_WEIGHT_DEFAULT);
+}
+
 int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool replace,
 		     struct pzone_error *err)
 {
@@ -82,6 +91,10 @@ int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool 
 				 def->pool ? def->pool : "", def->name, PZONE_POOL_MAX);
 	rc = pzl_check_bounds(def->name, def->size_bytes, def->guarantee_bytes,
 			      def->limit_bytes, err);
+	if (!rc)
+		rc = pzl_check_def_align(def, err);
+	if (!rc)
+		rc = check_weight(def->name, def->weight, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < defs->nr; i++)
@@ -127,21 +140,61 @@ int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool 
 	return 0;
 }
 
+static int no_class(const char *name, struct pzone_error *err)
+{
+	return pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "there is no class '%s'", name);
+}
+
 int pzone_defs_put(struct pzone_defs *defs, const char *name, const char *pool,
 		   uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
 		   bool replace, struct pzone_error *err)
 {
-	struct pzone_def def = {
-		.name = name,
-		.pool = pool,
-		.size_bytes = size_bytes,
-		.has_guarantee = guarantee_bytes != PZL_LEFT_OUT,
-		.has_limit = limit_bytes != PZL_LEFT_OUT,
-	};
+	const struct pzone_def *old = pzone_defs_find(defs, name);
+	struct pzone_def def = { .weight = PZONE_WEIGHT_DEFAULT };
 
+	if (old)
+		def = *old;
+	def.name = name;
+	def.pool = pool;
+	def.size_bytes = size_bytes;
+	def.has_guarantee = guarantee_bytes != PZL_LEFT_OUT;
+	def.has_limit = limit_bytes != PZL_LEFT_OUT;
+	def.line = 0;
 	def.guarantee_bytes = def.has_guarantee ? guarantee_bytes : size_bytes;
 	def.limit_bytes = def.has_limit ? limit_bytes : size_bytes;
 	return pzl_defs_put_def(defs, &def, replace, err);
+}
+
+static int changed_def(struct pzone_defs *defs, const char *name, struct pzone_def *ret_def,
+		       struct pzone_error *err)
+{
+	const struct pzone_def *def = pzone_defs_find(defs, name);
+
+	if (!def)
+		return no_class(name, err);
+	*ret_def = *def;
+	return 0;
+}
+
+int pzone_defs_set_align(struct pzone_defs *defs, const char *name, uint64_t align_bytes,
+			 struct pzone_error *err)
+{
+	struct pzone_def def;
+	int rc = changed_def(defs, name, &def, err);
+
+	def.align_bytes = align_bytes;
+	return rc ? rc : pzl_defs_put_def(defs, &def, true, err);
+}
+
+int pzone_defs_set_weight(struct pzone_defs *defs, const char *name, unsigned int weight,
+			  struct pzone_error *err)
+{
+	struct pzone_def def;
+	int rc = changed_def(defs, name, &def, err);
+
+	def.weight = weight;
+	def.has_weight = true;
+	return rc ? rc : pzl_defs_put_def(defs, &def, true, err);
 }
 
 int pzone_defs_remove(struct pzone_defs *defs, const char *name, struct pzone_error *err)
@@ -155,7 +208,7 @@ int pzone_defs_remove(struct pzone_defs *defs, const char *name, struct pzone_er
 		defs->nr--;
 		return 0;
 	}
-	return pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "there is no class '%s'", name);
+	return no_class(name, err);
 }
 
 int pzl_defs_copy(const struct pzone_defs *defs, struct pzone_defs **ret_defs,
@@ -290,55 +343,77 @@ static int check_filler(struct reader *r, xmlNodePtr parent, xmlNodePtr node)
 	}
 }
 
-static int read_size(struct reader *r, xmlNodePtr node, uint64_t *ret_bytes)
+/* A whole number and nothing else. */
+static int read_number(struct reader *r, xmlNodePtr node, uint64_t *ret_value)
 {
-	static const char *const allowed[] = { "unit", NULL };
-	xmlChar *unit = NULL, *text = NULL;
-	uint64_t value;
+	xmlChar *text;
 	int rc;
 
-	rc = check_attributes(r, node, allowed);
-	if (rc)
-		goto out;
 	for (xmlNodePtr child = node->children; child; child = child->next)
-		if (child->type == XML_ELEMENT_NODE) {
-			rc = check_filler(r, node, child);
-			goto out;
-		}
-	unit = xmlGetNoNsProp(node, BAD_CAST "unit");
+		if (child->type == XML_ELEMENT_NODE)
+			return check_filler(r, node, child);
 	text = xmlNodeGetContent(node);
-	if (!text) {
-		rc = pzl_nomem(r->err);
-		goto out;
-	}
-	rc = pzl_digits((const char *)text, &value);
-	if (rc == -EINVAL) {
-		rc = bad(r, node, "'%.64s' in <%s> is not a whole number", text, node->name);
-		goto out;
-	}
-	if (!rc) {
-		rc = unit && !*unit ? -EINVAL :
-		     pzl_scale(value, (const char *)unit, 1024, ret_bytes);
-		if (rc == -EINVAL) {
-			rc = bad(r, node, "'%.64s' of <%s> is not a unit: there are %s", unit,
-				 node->name, unit_words);
-			goto out;
-		}
-	}
+	if (!text)
+		return pzl_nomem(r->err);
+	rc = pzl_digits((const char *)text, ret_value);
 	if (rc)
-		rc = bad(r, node, "'%.64s' in <%s> is too large", text, node->name);
-out:
-	xmlFree(unit);
+		rc = bad(r, node, rc == -EINVAL ? "'%.64s' in <%s> is not a whole number" :
+			 "'%.64s' in <%s> is too large", text, node->name);
 	xmlFree(text);
 	return rc;
 }
 
+/* A number and perhaps a unit. */
+static int read_size(struct reader *r, xmlNodePtr node, uint64_t *ret_bytes)
+{
+	static const char *const allowed[] = { "unit", NULL };
+	xmlChar *unit;
+	uint64_t value;
+	int rc;
+
+	rc = check_attributes(r, node, allowed);
+	if (!rc)
+		rc = read_number(r, node, &value);
+	if (rc)
+		return rc;
+	unit = xmlGetNoNsProp(node, BAD_CAST "unit");
+	rc = unit && !*unit ? -EINVAL : pzl_scale(value, (const char *)unit, 1024, ret_bytes);
+	if (rc == -EINVAL)
+		rc = bad(r, node, "'%.64s' of <%s> is not a unit: there are %s", unit,
+			 node->name, unit_words);
+	else if (rc)
+		rc = bad(r, node, "'%" PRIu64 "' in <%s> is too large", value, node->name);
+	xmlFree(unit);
+	return rc;
+}
+
+static int read_weight(struct reader *r, xmlNodePtr node, uint64_t *ret_weight)
+{
+	static const char *const allowed[] = { NULL };
+	int rc = check_attributes(r, node, allowed);
+
+	return rc ? rc : read_number(r, node, ret_weight);
+}
+
+/* What a class holds, each once at most. */
+enum part { SIZE, GUARANTEE, LIMIT, ALIGN, WEIGHT, NR_PARTS };
+
+static const struct {
+	const char *name;
+	int (*read)(struct reader *r, xmlNodePtr node, uint64_t *ret_value);
+} parts[NR_PARTS] = {
+	[SIZE] = { "size", read_size },
+	[GUARANTEE] = { "guarantee", read_size },
+	[LIMIT] = { "limit", read_size },
+	[ALIGN] = { "align", read_size },
+	[WEIGHT] = { "weight", read_weight },
+};
+
 static int read_class(struct reader *r, xmlNodePtr node, struct pzone_defs *defs)
 {
 	static const char *const allowed[] = { "name", "pool", NULL };
-	static const char *const parts[] = { "size", "guarantee", "limit" };
-	uint64_t values[3] = { 0 };
-	bool seen[3] = { false };
+	uint64_t values[NR_PARTS] = { [WEIGHT] = PZONE_WEIGHT_DEFAULT };
+	bool seen[NR_PARTS] = { false };
 	xmlChar *name = NULL, *pool = NULL;
 	struct pzone_def def = { 0 };
 	int rc;
@@ -355,34 +430,47 @@ static int read_class(struct reader *r, xmlNodePtr node, struct pzone_defs *defs
 	for (xmlNodePtr child = node->children; child; child = child->next) {
 		size_t p = 0;
 
-		while (p < 3 && !is_element(child, parts[p]))
+		while (p < NR_PARTS && !is_element(child, parts[p].name))
 			p++;
-		if (p == 3) {
+		if (p == NR_PARTS) {
 			rc = check_filler(r, node, child);
 		} else if (seen[p]) {
-			rc = bad(r, child, "<%s> of class '%.64s' is there twice", parts[p], name);
+			rc = bad(r, child, "<%s> of class '%.64s' is there twice", parts[p].name,
+				 name);
 		} else {
-			rc = read_size(r, child, &values[p]);
+			rc = parts[p].read(r, child, &values[p]);
 			seen[p] = true;
 		}
 		if (rc)
 			goto out;
 	}
-	if (!seen[0]) {
+	if (!seen[SIZE]) {
 		rc = bad(r, node, "class '%.64s' has no <size>", name);
 		goto out;
 	}
+	/* These two would be taken for "left out", or cut, further on. */
+	rc = check_weight((const char *)name, values[WEIGHT], r->err);
+	if (!rc && seen[ALIGN] && values[ALIGN] == 0)
+		rc = pzl_error(r->err, -EINVAL, PZONE_ERR_SIZE,
+			       "align 0 of class '%.64s' is no size: leave it out for the pool's block",
+			       name);
+	if (rc)
+		goto out_line;
 	def.name = (const char *)name;
 	def.pool = (const char *)pool;
-	def.size_bytes = values[0];
-	def.has_guarantee = seen[1];
-	def.has_limit = seen[2];
-	def.guarantee_bytes = seen[1] ? values[1] : values[0];
-	def.limit_bytes = seen[2] ? values[2] : values[0];
+	def.size_bytes = values[SIZE];
+	def.has_guarantee = seen[GUARANTEE];
+	def.has_limit = seen[LIMIT];
+	def.guarantee_bytes = seen[GUARANTEE] ? values[GUARANTEE] : values[SIZE];
+	def.limit_bytes = seen[LIMIT] ? values[LIMIT] : values[SIZE];
+	def.align_bytes = values[ALIGN];
+	def.weight = (unsigned int)values[WEIGHT];
+	def.has_weight = seen[WEIGHT];
 	def.line = (unsigned int)xmlGetLineNo(node);
 	rc = pzl_defs_put_def(defs, &def, false, r->err);
+out_line:
 	if (rc && rc != -ENOMEM) {
-		pzl_error_at(r->err, r->name, def.line);
+		pzl_error_at(r->err, r->name, (unsigned int)xmlGetLineNo(node));
 		rc = -EINVAL;
 	}
 out:
@@ -504,6 +592,10 @@ int pzl_defs_format(const struct pzone_defs *defs, bool bare, char **ret_xml,
 			write_size(out, p, "guarantee", def->guarantee_bytes);
 		if (def->has_limit)
 			write_size(out, p, "limit", def->limit_bytes);
+		if (def->align_bytes)
+			write_size(out, p, "align", def->align_bytes);
+		if (def->has_weight)
+			fprintf(out, "    <%sweight>%u</%sweight>\n", p, def->weight, p);
 		fprintf(out, "  </%sclass>\n", p);
 	}
 	fprintf(out, "</%spzones>\n", p);
@@ -532,10 +624,14 @@ void pzone_def_cookie(const struct pzone_def *def, char ret_cookie[PZONE_COOKIE_
 	const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13b;
 	unsigned __int128 hash = ((unsigned __int128)0x6c62272e07bb0142ULL << 64) |
 				 0x62b821756295c58dULL;
-	char text[PZONE_NAME_MAX + PZONE_POOL_MAX + 96];
+	char text[PZONE_NAME_MAX + PZONE_POOL_MAX + 128];
+	int len;
 
-	snprintf(text, sizeof(text), "%s %s %" PRIu64 " %" PRIu64 " %" PRIu64, def->name,
-		 def->pool, def->size_bytes, def->guarantee_bytes, def->limit_bytes);
+	len = snprintf(text, sizeof(text), "%s %s %" PRIu64 " %" PRIu64 " %" PRIu64, def->name,
+		       def->pool, def->size_bytes, def->guarantee_bytes, def->limit_bytes);
+	/* Left out it leaves no trace: the cookies of older versions stay good. */
+	if (def->align_bytes)
+		snprintf(text + len, sizeof(text) - len, " align %" PRIu64, def->align_bytes);
 	for (const char *p = text; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * prime;
 	snprintf(ret_cookie, PZONE_COOKIE_MAX + 1, "pz1-%016" PRIx64 "%016" PRIx64,

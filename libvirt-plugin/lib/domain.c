@@ -102,6 +102,20 @@ static int put_all(struct pzone_defs *into, const struct pzone_defs *defs,
 
 /* --- define --- */
 
+static int check_same_align(const struct pzone_def *def, const struct pzone_live_class *cls,
+			    uint64_t block_bytes, struct pzone_error *err)
+{
+	uint64_t wanted = def->align_bytes ? def->align_bytes : block_bytes;
+	char now[32], then[32];
+
+	if (cls->align_bytes == 0 || cls->align_bytes == wanted)
+		return 0;
+	return pzl_error(err, -EEXIST, PZONE_ERR_EXISTS,
+			 "class '%s' has align %s and can't get %s while the domain runs: undefine it first",
+			 def->name, pzone_size_format(cls->align_bytes, false, now, sizeof(now)),
+			 pzone_size_format(wanted, false, then, sizeof(then)));
+}
+
 /* Would the device take all of defs? The device's own sizes count here, not the
  * metadata's: they may have been resized since. */
 static int check_live(const struct pzone_defs *defs, const struct pzone_live *live,
@@ -136,14 +150,9 @@ static int check_live(const struct pzone_defs *defs, const struct pzone_live *li
 			return pzl_error(err, -EBUSY, PZONE_ERR_BUSY,
 					 "an older class '%s' is still being destroyed: try again when it has gone",
 					 def->name);
-		rc = pzl_check_block("size", def->name, def->size_bytes, pool->name,
-				     pool->block_bytes, err);
-		if (!rc)
-			rc = pzl_check_block("guarantee", def->name, def->guarantee_bytes,
-					     pool->name, pool->block_bytes, err);
-		if (!rc)
-			rc = pzl_check_block("limit", def->name, def->limit_bytes, pool->name,
-					     pool->block_bytes, err);
+		rc = pzl_check_def_blocks(def, pool->name, pool->block_bytes, err);
+		if (!rc && cls)
+			rc = check_same_align(def, cls, pool->block_bytes, err);
 		if (rc)
 			return rc;
 	}
@@ -183,7 +192,7 @@ static int apply_one(virDomainPtr dom, const struct pzone_def *def,
 		return pzone_live_set(dom, def->pool, def->name, def->size_bytes,
 				      def->guarantee_bytes, def->limit_bytes, cookie, err);
 	rc = pzone_live_create(dom, def->pool, def->name, def->size_bytes, def->guarantee_bytes,
-			       def->limit_bytes, cookie, err);
+			       def->limit_bytes, def->align_bytes, cookie, err);
 	if (!rc || pzone_live_query(dom, &live, NULL))
 		return rc;
 	/* Refused because pzoned did it a moment ago? */
@@ -381,6 +390,8 @@ int pzone_domain_resize(virDomainPtr dom, const char *name, uint64_t size_bytes,
 		if (pool)
 			rc = pzl_check_block("size", name, size_bytes, pool->name,
 					     pool->block_bytes, err);
+		if (!rc)
+			rc = pzl_check_aligned("size", name, size_bytes, cls->align_bytes, err);
 	}
 	if (rc)
 		goto out;

@@ -33,6 +33,14 @@ bool pzl_pool_name_ok(const char *name);
 /* Bytes of `size` rounded down and up to blocks, and the sentence about it. */
 int pzl_check_block(const char *what, const char *name, uint64_t size_bytes,
 		    const char *pool, uint64_t block_bytes, struct pzone_error *err);
+/* Is it a multiple of the class's align? 0: of none in particular. */
+int pzl_check_aligned(const char *what, const char *name, uint64_t size_bytes,
+		      uint64_t align_bytes, struct pzone_error *err);
+/* The same of all of a definition, and the align itself. */
+int pzl_check_def_align(const struct pzone_def *def, struct pzone_error *err);
+/* Size, guarantee and limit are blocks of the pool, and align is one at least. */
+int pzl_check_def_blocks(const struct pzone_def *def, const char *pool, uint64_t block_bytes,
+			 struct pzone_error *err);
 int pzl_check_bounds(const char *name, uint64_t size_bytes, uint64_t guarantee_bytes,
 		     uint64_t limit_bytes, struct pzone_error *err);
 /* Part of a region that holds its memory map: 64 bytes per 4 KiB, in blocks. */

@@ -54,6 +54,9 @@ extern "C" {
 #define PZONE_COOKIE_MAX	64		/* without NUL */
 #define PZONE_CLASSES_MAX	1024		/* in one domain */
 #define PZONE_XML_MAX_BYTES	(1024 * 1024)	/* of a document of classes */
+#define PZONE_ALIGN_MAX_BYTES	(1024ULL * 1024 * 1024)
+#define PZONE_WEIGHT_DEFAULT	100		/* as of cgroup v2's cpu.weight */
+#define PZONE_WEIGHT_MAX	10000
 
 /* --- errors --- */
 
@@ -119,6 +122,9 @@ struct pzone_def {
 	bool has_guarantee;		/* said, not left out */
 	bool has_limit;
 	unsigned int line;		/* in its document; 0: none */
+	uint64_t align_bytes;		/* of each extent; 0: left out, the pool's block */
+	unsigned int weight;		/* for pzoned's sharing; 100 when left out */
+	bool has_weight;
 };
 
 struct pzone_defs;			/* a list of them; names are unique */
@@ -147,15 +153,23 @@ const struct pzone_def *pzone_defs_find(const struct pzone_defs *defs, const cha
 
 /*
  * Add a class, or replace the one of that name (replace true; else -EEXIST).
- * guarantee or limit UINT64_MAX: left out.
+ * guarantee or limit UINT64_MAX: left out. A replaced class keeps its align and
+ * weight, a new one has them left out.
  */
 int pzone_defs_put(struct pzone_defs *defs, const char *name, const char *pool,
 		   uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
 		   bool replace, struct pzone_error *err);
+/* Change one thing of a class that is there. -ENOENT; -EINVAL a value that can't be.
+ * align_bytes 0: left out. */
+int pzone_defs_set_align(struct pzone_defs *defs, const char *name, uint64_t align_bytes,
+			 struct pzone_error *err);
+int pzone_defs_set_weight(struct pzone_defs *defs, const char *name, unsigned int weight,
+			  struct pzone_error *err);
 /* -ENOENT */
 int pzone_defs_remove(struct pzone_defs *defs, const char *name, struct pzone_error *err);
 
-/* The cookie of a definition, "pz1-" and 32 hex digits; equal for equal meaning. */
+/* The cookie of a definition, "pz1-" and 32 hex digits; equal for equal meaning to
+ * the device, so the weight has no part in it. */
 void pzone_def_cookie(const struct pzone_def *def, char ret_cookie[PZONE_COOKIE_MAX + 1]);
 /* True for a cookie that pzone_def_cookie() makes: the class is kept by a definition. */
 bool pzone_cookie_is_ours(const char *cookie);
@@ -186,7 +200,7 @@ const struct pzone_pool *pzone_pools_find(const struct pzone_pools *pools, const
 
 /*
  * Check definitions against pools: each pool exists and is enabled, sizes are
- * multiples of the block, memmap + sizes <= requested. who is what messages call
+ * multiples of the block, no align is below it, memmap + sizes <= requested. who is what messages call
  * the domain. -EINVAL, -ENOENT, -ENOSPC
  */
 int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *pools,
@@ -259,6 +273,7 @@ struct pzone_live_class {
 	const struct pzone_extent *extents;
 	size_t nr_extents;
 	const struct pzone_report *report;	/* NULL: the guest said nothing */
+	uint64_t align_bytes;		/* of each extent; 0: the device does not say */
 };
 
 struct pzone_live_pool {
@@ -298,10 +313,11 @@ const struct pzone_live_class *pzone_live_class_find(const struct pzone_live *li
  * One QMP command each. pool NULL: look the class up. A refusal of the device
  * is PZONE_ERR_DEVICE with QEMU's text. guarantee, limit: UINT64_MAX is left
  * out (create) or unchanged (set), as is size in set; cookie NULL likewise.
+ * align_bytes 0: the pool's block; it can't be changed later.
  */
 int pzone_live_create(virDomainPtr dom, const char *pool, const char *name,
 		      uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
-		      const char *cookie, struct pzone_error *err);
+		      uint64_t align_bytes, const char *cookie, struct pzone_error *err);
 int pzone_live_resize(virDomainPtr dom, const char *pool, const char *name,
 		      uint64_t size_bytes, struct pzone_error *err);
 int pzone_live_set(virDomainPtr dom, const char *pool, const char *name,

@@ -143,7 +143,7 @@ static struct pzone_extent *extents(struct members *m, const char *key, size_t *
 static const char *read_class(json_object *obj, struct live_class *cls, const char *pool)
 {
 	struct members m = { .obj = obj };
-	json_object *report = NULL;
+	json_object *report = NULL, *align = NULL;
 	struct pzone_live_class *pub = &cls->pub;
 
 	cls->name = string(&m, "name");
@@ -158,6 +158,8 @@ static const char *read_class(json_object *obj, struct live_class *cls, const ch
 	pub->actual_bytes = number(&m, "actual");
 	pub->guarantee_bytes = number(&m, "guarantee");
 	pub->limit_bytes = number(&m, "limit");
+	if (json_object_object_get_ex(obj, "align", &align))
+		pub->align_bytes = number(&m, "align");
 	for (int s = PZONE_STATE_SETTLED; cls->word && s <= PZONE_STATE_WAITING; s++)
 		if (!strcmp(cls->word, state_words[s]))
 			pub->state = s;
@@ -471,7 +473,7 @@ static int find_pool(virDomainPtr dom, const char *name, char **ret_pool,
 
 static int command(virDomainPtr dom, const char *verb, const char *pool, const char *name,
 		   uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
-		   const char *cookie, struct pzone_error *err)
+		   uint64_t align_bytes, const char *cookie, struct pzone_error *err)
 {
 	json_object *args, *root, *value;
 	char *found = NULL;
@@ -493,6 +495,7 @@ static int command(virDomainPtr dom, const char *verb, const char *pool, const c
 	add_number(args, "size", size_bytes);
 	add_number(args, "guarantee", guarantee_bytes);
 	add_number(args, "limit", limit_bytes);
+	add_number(args, "align", align_bytes);
 	if (cookie)
 		json_object_object_add(args, "cookie", json_object_new_string(cookie));
 	rc = qmp(dom, verb, args, &root, &value, err);
@@ -505,7 +508,7 @@ out:
 
 int pzone_live_create(virDomainPtr dom, const char *pool, const char *name,
 		      uint64_t size_bytes, uint64_t guarantee_bytes, uint64_t limit_bytes,
-		      const char *cookie, struct pzone_error *err)
+		      uint64_t align_bytes, const char *cookie, struct pzone_error *err)
 {
 	int rc = pzone_name_check(name, err);
 
@@ -515,14 +518,14 @@ int pzone_live_create(virDomainPtr dom, const char *pool, const char *name,
 		return pzl_error(err, -EINVAL, PZONE_ERR_ARG, "a new class '%s' needs a pool",
 				 name);
 	return command(dom, "pzone-create", pool, name, size_bytes, guarantee_bytes, limit_bytes,
-		       cookie, err);
+		       align_bytes ? align_bytes : PZL_LEFT_OUT, cookie, err);
 }
 
 int pzone_live_resize(virDomainPtr dom, const char *pool, const char *name,
 		      uint64_t size_bytes, struct pzone_error *err)
 {
 	return command(dom, "pzone-resize", pool, name, size_bytes, PZL_LEFT_OUT, PZL_LEFT_OUT,
-		       NULL, err);
+		       PZL_LEFT_OUT, NULL, err);
 }
 
 int pzone_live_set(virDomainPtr dom, const char *pool, const char *name,
@@ -530,19 +533,19 @@ int pzone_live_set(virDomainPtr dom, const char *pool, const char *name,
 		   const char *cookie, struct pzone_error *err)
 {
 	return command(dom, "pzone-set", pool, name, size_bytes, guarantee_bytes, limit_bytes,
-		       cookie, err);
+		       PZL_LEFT_OUT, cookie, err);
 }
 
 int pzone_live_destroy(virDomainPtr dom, const char *pool, const char *name,
 		       struct pzone_error *err)
 {
 	return command(dom, "pzone-destroy", pool, name, PZL_LEFT_OUT, PZL_LEFT_OUT, PZL_LEFT_OUT,
-		       NULL, err);
+		       PZL_LEFT_OUT, NULL, err);
 }
 
 int pzone_live_reclaim(virDomainPtr dom, const char *pool, const char *name,
 		       uint64_t bytes, struct pzone_error *err)
 {
-	return command(dom, "pzone-reclaim", pool, name, bytes, PZL_LEFT_OUT, PZL_LEFT_OUT, NULL,
-		       err);
+	return command(dom, "pzone-reclaim", pool, name, bytes, PZL_LEFT_OUT, PZL_LEFT_OUT,
+		       PZL_LEFT_OUT, NULL, err);
 }

@@ -300,14 +300,7 @@ int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *po
 			return pzl_error(err, -ENOENT, PZONE_ERR_NO_POOL,
 					 "class '%s' names '%s', which is a plain virtio-mem device of domain '%s': turn the property pzone on for it with <qemu:override>",
 					 def->name, def->pool, who);
-		rc = pzl_check_block("size", def->name, def->size_bytes, pool->name,
-				     pool->block_bytes, err);
-		if (!rc)
-			rc = pzl_check_block("guarantee", def->name, def->guarantee_bytes,
-					     pool->name, pool->block_bytes, err);
-		if (!rc)
-			rc = pzl_check_block("limit", def->name, def->limit_bytes, pool->name,
-					     pool->block_bytes, err);
+		rc = pzl_check_def_blocks(def, pool->name, pool->block_bytes, err);
 		if (rc)
 			return rc;
 	}

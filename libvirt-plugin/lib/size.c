@@ -177,21 +177,81 @@ int pzl_check_bounds(const char *name, uint64_t size_bytes, uint64_t guarantee_b
 	return 0;
 }
 
+/* of is what size_bytes has to be a multiple of, in words. */
+static int check_multiple(const char *what, const char *name, uint64_t size_bytes,
+			  const char *of, uint64_t unit_bytes, struct pzone_error *err)
+{
+	char size[32], lo[32], hi[32];
+	uint64_t down;
+
+	if (unit_bytes == 0 || size_bytes % unit_bytes == 0)
+		return 0;
+	down = size_bytes - size_bytes % unit_bytes;
+	return pzl_error(err, -EINVAL, PZONE_ERR_SIZE,
+			 "%s %s of class '%s' is no multiple of %s: the nearest are %s and %s",
+			 what, pzone_size_format(size_bytes, false, size, sizeof(size)), name, of,
+			 pzone_size_format(down, false, lo, sizeof(lo)),
+			 pzone_size_format(down + unit_bytes, false, hi, sizeof(hi)));
+}
+
 int pzl_check_block(const char *what, const char *name, uint64_t size_bytes,
 		    const char *pool, uint64_t block_bytes, struct pzone_error *err)
 {
-	char size[32], block[32], lo[32], hi[32];
-	uint64_t down;
+	char of[PZONE_POOL_MAX + 64], block[32];
 
-	if (block_bytes == 0 || size_bytes % block_bytes == 0)
-		return 0;
-	down = size_bytes - size_bytes % block_bytes;
+	snprintf(of, sizeof(of), "the %s blocks of pool '%.*s'",
+		 pzone_size_format(block_bytes, false, block, sizeof(block)), PZONE_POOL_MAX, pool);
+	return check_multiple(what, name, size_bytes, of, block_bytes, err);
+}
+
+int pzl_check_aligned(const char *what, const char *name, uint64_t size_bytes,
+		      uint64_t align_bytes, struct pzone_error *err)
+{
+	char of[64], align[32];
+
+	snprintf(of, sizeof(of), "its align %s",
+		 pzone_size_format(align_bytes, false, align, sizeof(align)));
+	return check_multiple(what, name, size_bytes, of, align_bytes, err);
+}
+
+int pzl_check_def_align(const struct pzone_def *def, struct pzone_error *err)
+{
+	uint64_t align_bytes = def->align_bytes;
+	char align[32];
+	int rc;
+
+	if ((align_bytes & (align_bytes - 1)) != 0 || align_bytes > PZONE_ALIGN_MAX_BYTES)
+		return pzl_error(err, -EINVAL, PZONE_ERR_SIZE,
+				 "align %s of class '%s' is no power of two up to 1 GiB, such as 2 MiB, 64 MiB or 1 GiB",
+				 pzone_size_format(align_bytes, false, align, sizeof(align)),
+				 def->name);
+	rc = pzl_check_aligned("size", def->name, def->size_bytes, align_bytes, err);
+	if (!rc)
+		rc = pzl_check_aligned("guarantee", def->name, def->guarantee_bytes, align_bytes,
+				       err);
+	if (!rc)
+		rc = pzl_check_aligned("limit", def->name, def->limit_bytes, align_bytes, err);
+	return rc;
+}
+
+int pzl_check_def_blocks(const struct pzone_def *def, const char *pool, uint64_t block_bytes,
+			 struct pzone_error *err)
+{
+	char align[32], block[32];
+	int rc;
+
+	rc = pzl_check_block("size", def->name, def->size_bytes, pool, block_bytes, err);
+	if (!rc)
+		rc = pzl_check_block("guarantee", def->name, def->guarantee_bytes, pool, block_bytes,
+				     err);
+	if (!rc)
+		rc = pzl_check_block("limit", def->name, def->limit_bytes, pool, block_bytes, err);
+	if (rc || def->align_bytes == 0 || def->align_bytes >= block_bytes)
+		return rc;
 	return pzl_error(err, -EINVAL, PZONE_ERR_SIZE,
-			 "%s %s of class '%s' is no multiple of the %s blocks of pool '%s': the nearest are %s and %s",
-			 what, pzone_size_format(size_bytes, false, size, sizeof(size)), name,
-			 pzone_size_format(block_bytes, false, block, sizeof(block)), pool,
-			 pzone_size_format(down, false, lo, sizeof(lo)),
-			 pzone_size_format(down + block_bytes, false, hi, sizeof(hi)));
+			 "align %s of class '%s' is below the %s blocks of pool '%s': leave it out, or make it larger",
+			 pzone_size_format(def->align_bytes, false, align, sizeof(align)), def->name,
+			 pzone_size_format(block_bytes, false, block, sizeof(block)), pool);
 }
 
 uint64_t pzl_memmap_bytes(uint64_t region_bytes, uint64_t block_bytes)

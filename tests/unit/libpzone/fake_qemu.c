@@ -77,6 +77,8 @@ static void query(FILE *out)
 			"\"state\":\"%s\",\"wanted-extents\":[],\"extents\":[{\"addr\":4294967296,"
 			"\"size\":%" PRIu64 "}]", i ? "," : "", i + 1, c->name, c->size, c->actual,
 			c->guarantee, c->limit, c->cookie, c->state, c->actual);
+		if (c->align)
+			fprintf(out, ",\"align\":%" PRIu64, c->align);
 		if (c->has_report)
 			fprintf(out, ",\"report\":{\"cgroups\":1,\"free\":%" PRIu64 ",\"anon\":1,"
 				"\"file\":2,\"stuck\":0,\"pinned\":4096,\"refaults\":3,"
@@ -112,6 +114,7 @@ static const char *change(const char *verb, json_object *args)
 		snprintf(next.name, sizeof(next.name), "%s", name);
 		next.size = arg(args, "size", 0);
 		next.guarantee = next.limit = next.size;
+		next.align = arg(args, "align", 0);
 	} else if (!c) {
 		return "no such class";
 	} else {

@@ -23,6 +23,7 @@ enum fake_trouble {
 struct fake_class {
 	char name[64], cookie[80];
 	uint64_t size, guarantee, limit, actual;
+	uint64_t align;		/* 0: it was not asked for, and is not said */
 	const char *state;
 	uint64_t free_bytes;	/* reported, when has_report */
 	bool has_report;

@@ -174,6 +174,40 @@ static void test_define(void **state)
 	assert_int_equal(defined("web", LIVE), 32);
 }
 
+static void test_define_align(void **state)
+{
+	static const char *const how[] = { "<align unit='MiB'>4</align>", "<align unit='MiB'>8</align>", "" };
+	struct pzone_live *live;
+	char xml[256];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(xml, sizeof(xml), "<class name='db' pool='ua-fast'><size unit='MiB'>64</size>%s</class>",
+			 how[i]);
+		assert_int_equal(define(xml, LIVE), i == 0 ? 0 : -EEXIST);
+		assert_int_equal(fake.commands, 1);
+		if (i > 0)
+			assert_contains(err.message, i == 1 ? "class 'db' has align 4 MiB and can't get 8 MiB while" :
+					"can't get 2 MiB while");
+	}
+	assert_int_equal(fake_find("db")->align, 4 * MiB);
+	assert_fine(pzone_live_query(dom, &live, &err));
+	assert_int_equal(pzone_live_class_find(live, "db")->align_bytes, 4 * MiB);
+	pzone_live_free(live);
+	/* align is kept by a resize, and its size has to be a multiple of it */
+	assert_int_equal(pzone_domain_resize(dom, "db", 60 * MiB, CONFIG | LIVE, &err), -ENOENT);
+	assert_fine(define("<class name='db' pool='ua-fast'><size unit='MiB'>64</size>"
+			   "<align unit='MiB'>4</align><weight>7</weight></class>", CONFIG | LIVE));
+	assert_int_equal(pzone_domain_resize(dom, "db", 62 * MiB, CONFIG, &err), -EINVAL);
+	assert_contains(err.message, "size 62 MiB of class 'db' is no multiple of its align 4 MiB");
+	assert_int_equal(pzone_domain_resize(dom, "db", 62 * MiB, LIVE, &err), -EINVAL);
+	assert_contains(err.message, "its align 4 MiB");
+	assert_fine(pzone_domain_resize(dom, "db", 60 * MiB, CONFIG | LIVE, &err));
+	assert_int_equal(define("<class name='new' pool='ua-fast'><size unit='MiB'>64</size>"
+				"<align unit='MiB'>1</align></class>", LIVE), -EINVAL);
+	assert_contains(err.message, "align 1 MiB of class 'new' is below the 2 MiB blocks of pool 'ua-fast'");
+}
+
 static void test_define_order(void **state)
 {
 	(void)state;
@@ -504,6 +538,7 @@ int main(void)
 		cmocka_unit_test_setup(test_config, setup),
 		cmocka_unit_test_setup(test_config_bad, setup),
 		cmocka_unit_test_setup(test_define, setup),
+		cmocka_unit_test_setup(test_define_align, setup),
 		cmocka_unit_test_setup(test_define_order, setup),
 		cmocka_unit_test_setup(test_define_refused, setup),
 		cmocka_unit_test_setup(test_undefine, setup),

@@ -114,6 +114,8 @@ static const char design_example[] =
 	"  </pzone:class>\n"
 	"  <pzone:class name='batch' pool='ua-fast'>\n"
 	"    <pzone:size unit='MiB'>512</pzone:size>\n"
+	"    <pzone:align unit='MiB'>64</pzone:align>\n"
+	"    <pzone:weight>200</pzone:weight>\n"
 	"  </pzone:class>\n"
 	"</pzone:pzones>\n";
 
@@ -134,11 +136,17 @@ static void test_parse(void **state)
 	assert_int_equal(def->guarantee_bytes, GiB);
 	assert_int_equal(def->limit_bytes, 4 * GiB);
 	assert_true(def->has_guarantee && def->has_limit);
+	assert_int_equal(def->align_bytes, 0);
+	assert_int_equal(def->weight, 100);
+	assert_false(def->has_weight);
 	assert_int_equal(def->line, 2);
 	def = pzone_defs_find(defs, "batch");
 	assert_int_equal(def->guarantee_bytes, 512 * MiB);
 	assert_int_equal(def->limit_bytes, 512 * MiB);
 	assert_false(def->has_guarantee || def->has_limit);
+	assert_int_equal(def->align_bytes, 64 * MiB);
+	assert_int_equal(def->weight, 200);
+	assert_true(def->has_weight);
 	assert_null(pzone_defs_get(defs, 2));
 	assert_null(pzone_defs_find(defs, "x"));
 	/* written, it is what was read */
@@ -171,6 +179,12 @@ static void test_messages(void **state)
 			   "f.xml:1: size 1 KiB of class 'a' is below its guarantee 2 KiB");
 	assert_parse_fails("<class name='a' pool='p'><size>2</size><limit>1</limit></class>",
 			   PZONE_ERR_BOUNDS, "size 2 KiB of class 'a' is above its limit 1 KiB");
+	assert_parse_fails("<class name='a' pool='p'><size unit='MiB'>6</size><align unit='MiB'>3</align></class>",
+			   PZONE_ERR_SIZE, "f.xml:1: align 3 MiB of class 'a' is no power of two up to 1 GiB");
+	assert_parse_fails("<class name='a' pool='p'><size unit='MiB'>6</size><align unit='MiB'>4</align></class>",
+			   PZONE_ERR_SIZE, "f.xml:1: size 6 MiB of class 'a' is no multiple of its align 4 MiB: the nearest are 4 MiB and 8 MiB");
+	assert_parse_fails("<class name='a' pool='p'><size>2</size><weight>0</weight></class>",
+			   PZONE_ERR_BOUNDS, "f.xml:1: weight 0 of class 'a' is not one of 1 to 10000");
 	assert_parse_fails("<!DOCTYPE a [<!ENTITY e 'x'>]><pzones/>", PZONE_ERR_XML,
 			   "document type declaration");
 	assert_parse_fails("<x:y xmlns:x='u'/>", PZONE_ERR_XML, "starts with <y>");
@@ -212,6 +226,39 @@ static void test_limits(void **state)
 	assert_null(pzone_defs_free(defs));
 }
 
+/* What a replacement and a setter change, and what they leave. */
+static void test_change(void **state)
+{
+	const struct pzone_def *def;
+	struct pzone_defs *defs;
+
+	(void)state;
+	assert_int_equal(pzone_defs_parse(design_example, strlen(design_example), NULL, &defs,
+					  &err), 0);
+	assert_int_equal(pzone_defs_put(defs, "batch", "ua-slow", 256 * MiB, UINT64_MAX, GiB, true,
+					&err), 0);
+	def = pzone_defs_find(defs, "batch");
+	assert_string_equal(def->pool, "ua-slow");
+	assert_int_equal(def->align_bytes, 64 * MiB);
+	assert_int_equal(def->weight, 200);
+	/* which it has to fit */
+	assert_int_equal(pzone_defs_put(defs, "batch", "ua-slow", 34 * MiB, UINT64_MAX, GiB, true,
+					&err), -EINVAL);
+	assert_int_equal(pzone_defs_set_align(defs, "batch", 512 * MiB, &err), -EINVAL);
+	assert_int_equal(pzone_defs_set_align(defs, "nobody", 4 * MiB, &err), -ENOENT);
+	assert_int_equal(pzone_defs_set_weight(defs, "nobody", 4, &err), -ENOENT);
+	assert_int_equal(pzone_defs_set_weight(defs, "batch", 0, &err), -EINVAL);
+	assert_int_equal(pzone_defs_set_weight(defs, "batch", 10001, &err), -EINVAL);
+	assert_int_equal(pzone_defs_find(defs, "batch")->weight, 200);
+	assert_int_equal(pzone_defs_set_weight(defs, "batch", 10000, &err), 0);
+	assert_int_equal(pzone_defs_set_align(defs, "batch", 0, &err), 0);
+	def = pzone_defs_find(defs, "batch");
+	assert_int_equal(def->weight, 10000);
+	assert_int_equal(def->align_bytes, 0);
+	assert_int_equal(def->size_bytes, 256 * MiB);
+	pzone_defs_free(defs);
+}
+
 static void test_parse_file(void **state)
 {
 	struct pzone_defs *defs = NULL;
@@ -222,20 +269,22 @@ static void test_parse_file(void **state)
 	assert_int_equal(pzone_defs_parse_file("/", &defs, &err), -EISDIR);
 	assert_int_equal(pzone_defs_parse_file(DATA "/bad/unknown-element.xml", &defs, &err),
 			 -EINVAL);
-	assert_contains(err.message, "unknown-element.xml:3: <class> has no element <weight>");
+	assert_contains(err.message, "unknown-element.xml:3: <class> has no element <priority>");
 	assert_null(defs);
 }
 
 static void test_cookie(void **state)
 {
+	/* the weight is nothing to the device */
 	static const char same[] = "<class name='db' pool='p'><size unit='MiB'>1024</size>"
-				   "<guarantee unit='GiB'>1</guarantee></class>";
+				   "<guarantee unit='GiB'>1</guarantee><weight>7</weight></class>";
 	static const char *const other[] = {
 		"<class name='d' pool='p'><size unit='GiB'>1</size></class>",
 		"<class name='db' pool='q'><size unit='GiB'>1</size></class>",
 		"<class name='db' pool='p'><size unit='GiB'>2</size></class>",
 		"<class name='db' pool='p'><size unit='GiB'>1</size><guarantee>0</guarantee></class>",
 		"<class name='db' pool='p'><size unit='GiB'>1</size><limit unit='GiB'>2</limit></class>",
+		"<class name='db' pool='p'><size unit='GiB'>1</size><align unit='GiB'>1</align></class>",
 	};
 	char a[PZONE_COOKIE_MAX + 1], b[PZONE_COOKIE_MAX + 1];
 	struct pzone_defs *defs;
@@ -481,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_parse_file),
 		cmocka_unit_test(test_cookie),
 		cmocka_unit_test(test_corpus_good),

@@ -91,7 +91,7 @@ refused("file-other-namespace", DEFINE, files={
     "new.xml": "<pzones xmlns='urn:somebody:else'/>\n"})
 refused("file-no-class", DEFINE, files={"new.xml": "<pzones/>\n"})
 refused("file-unknown-element", DEFINE, files=cls(
-    size="<size unit='MiB'>64</size>\n  <weight>5</weight>"))
+    size="<size unit='MiB'>64</size>\n  <priority>5</priority>"))
 refused("file-unknown-attribute", DEFINE, files=cls(attrs=" colour='red'"))
 refused("file-no-pool-attribute", DEFINE, files={
     "new.xml": "<class name='new'><size unit='MiB'>64</size></class>\n"})
