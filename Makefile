@@ -48,6 +48,7 @@ tools: deps ## build virsh-pzone, pzoned and their libraries (seconds)
 	@$(SUBMAKE) -C hv/core
 	@$(SUBMAKE) -C libvirt-plugin/lib
 	@$(SUBMAKE) -C libvirt-plugin/virsh
+	@$(SUBMAKE) -C libvirt-plugin/hook
 	@$(SUBMAKE) -C hv/pzoned
 
 guest: deps ## build the test guest's initramfs (seconds)

@@ -479,44 +479,54 @@ out:
 	return rc;
 }
 
-int pzone_defs_parse(const char *xml, size_t len, const char *name,
-		     struct pzone_defs **ret_defs, struct pzone_error *err)
+static int read_root(struct reader *r, xmlNodePtr root, struct pzone_defs *defs)
 {
 	static const char *const none[] = { NULL };
-	struct reader r = { .name = name ? name : "XML", .err = err };
-	struct pzone_defs *defs = NULL;
-	xmlDocPtr doc = NULL;
-	xmlNodePtr root;
 	int rc;
 
-	rc = pzl_xml_read(xml, len, PZONE_XML_MAX_BYTES, r.name, &doc, err);
-	if (rc)
-		goto out;
-	rc = pzone_defs_new(&defs, err);
-	if (rc)
-		goto out;
-	root = xmlDocGetRootElement(doc);
-	if (is_element(root, "class")) {
-		rc = read_class(&r, root, defs);
-		goto out;
-	}
-	if (!is_element(root, "pzones")) {
-		rc = bad(&r, root,
-			 "the document starts with <%.64s>, not with <pzones> or <class> of namespace %s",
-			 root->name, PZONE_XML_NS);
-		goto out;
-	}
-	rc = check_attributes(&r, root, none);
+	if (is_element(root, "class"))
+		return read_class(r, root, defs);
+	if (!is_element(root, "pzones"))
+		return bad(r, root,
+			   "the document starts with <%.64s>, not with <pzones> or <class> of namespace %s",
+			   root->name, PZONE_XML_NS);
+	rc = check_attributes(r, root, none);
 	for (xmlNodePtr child = root->children; !rc && child; child = child->next)
-		rc = is_element(child, "class") ? read_class(&r, child, defs) :
-						  check_filler(&r, root, child);
-out:
+		rc = is_element(child, "class") ? read_class(r, child, defs) :
+						  check_filler(r, root, child);
+	return rc;
+}
+
+int pzl_defs_read(xmlNodePtr root, const char *name, struct pzone_defs **ret_defs,
+		  struct pzone_error *err)
+{
+	struct reader r = { .name = name, .err = err };
+	struct pzone_defs *defs;
+	int rc;
+
+	rc = pzone_defs_new(&defs, err);
+	if (!rc && root)
+		rc = read_root(&r, root, defs);
 	if (rc)
 		pzone_defs_free(defs);
 	else
 		*ret_defs = defs;
-	if (doc)
-		xmlFreeDoc(doc);
+	return rc;
+}
+
+int pzone_defs_parse(const char *xml, size_t len, const char *name,
+		     struct pzone_defs **ret_defs, struct pzone_error *err)
+{
+	xmlDocPtr doc;
+	int rc;
+
+	if (!name)
+		name = "XML";
+	rc = pzl_xml_read(xml, len, PZONE_XML_MAX_BYTES, name, &doc, err);
+	if (rc)
+		return rc;
+	rc = pzl_defs_read(xmlDocGetRootElement(doc), name, ret_defs, err);
+	xmlFreeDoc(doc);
 	return rc;
 }
 

@@ -50,6 +50,9 @@ uint64_t pzl_memmap_bytes(uint64_t region_bytes, uint64_t block_bytes);
 int pzl_xml_read(const char *xml, size_t len, size_t max, const char *name,
 		 xmlDocPtr *ret_doc, struct pzone_error *err);
 
+/* From <pzones> or <class>; no root, no definitions. */
+int pzl_defs_read(xmlNodePtr root, const char *name, struct pzone_defs **ret_defs,
+		  struct pzone_error *err);
 int pzl_defs_copy(const struct pzone_defs *defs, struct pzone_defs **ret_defs,
 		  struct pzone_error *err);
 int pzl_defs_put_def(struct pzone_defs *defs, const struct pzone_def *def, bool replace,

@@ -143,6 +143,9 @@ int pzone_defs_parse(const char *xml, size_t len, const char *name,
 /* The same from a file; "-" is standard input. */
 int pzone_defs_parse_file(const char *path, struct pzone_defs **ret_defs,
 			  struct pzone_error *err);
+/* The same from a whole domain XML; an empty list when it has no <pzone:pzones>. */
+int pzone_defs_parse_domain(const char *domain_xml, struct pzone_defs **ret_defs,
+			    struct pzone_error *err);
 /* The canonical <pzone:pzones> element, indented, with a newline at its end. */
 int pzone_defs_format(const struct pzone_defs *defs, char **ret_xml, struct pzone_error *err);
 
@@ -205,6 +208,11 @@ const struct pzone_pool *pzone_pools_find(const struct pzone_pools *pools, const
  */
 int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *pools,
 		     const char *who, struct pzone_error *err);
+
+/* The last of these checks alone: memmap + sizes <= requested, in each pool. Classes of
+ * pools that are not there are left out. -ENOSPC */
+int pzone_defs_check_room(const struct pzone_defs *defs, const struct pzone_pools *pools,
+			  struct pzone_error *err);
 
 /* --- definitions of a domain (its metadata) --- */
 

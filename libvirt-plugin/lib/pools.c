@@ -147,6 +147,42 @@ static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr ove
 	return 0;
 }
 
+static int read_domain(const char *domain_xml, xmlDocPtr *ret_doc, struct pzone_error *err)
+{
+	xmlNodePtr root;
+	int rc;
+
+	rc = pzl_xml_read(domain_xml, strlen(domain_xml), DOMAIN_XML_MAX, "domain XML", ret_doc,
+			  err);
+	if (rc)
+		return rc;
+	root = xmlDocGetRootElement(*ret_doc);
+	if (!strcmp((const char *)root->name, "domain"))
+		return 0;
+	rc = pzl_error(err, -EINVAL, PZONE_ERR_XML,
+		       "domain XML:1: it starts with <%.64s>, not with <domain>", root->name);
+	xmlFreeDoc(*ret_doc);
+	*ret_doc = NULL;
+	return rc;
+}
+
+int pzone_defs_parse_domain(const char *domain_xml, struct pzone_defs **ret_defs,
+			    struct pzone_error *err)
+{
+	xmlNodePtr metadata;
+	xmlDocPtr doc;
+	int rc;
+
+	rc = read_domain(domain_xml, &doc, err);
+	if (rc)
+		return rc;
+	metadata = first_child(xmlDocGetRootElement(doc), "metadata", NULL);
+	rc = pzl_defs_read(first_child(metadata, "pzones", PZONE_XML_NS), "domain XML", ret_defs,
+			   err);
+	xmlFreeDoc(doc);
+	return rc;
+}
+
 int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 		      struct pzone_error *err)
 {
@@ -156,16 +192,10 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 	bool all_on;
 	int rc;
 
-	rc = pzl_xml_read(domain_xml, strlen(domain_xml), DOMAIN_XML_MAX, "domain XML", &doc, err);
+	rc = read_domain(domain_xml, &doc, err);
 	if (rc)
 		goto out;
 	root = xmlDocGetRootElement(doc);
-	if (strcmp((const char *)root->name, "domain")) {
-		rc = pzl_error(err, -EINVAL, PZONE_ERR_XML,
-			       "domain XML:1: it starts with <%.64s>, not with <domain>",
-			       root->name);
-		goto out;
-	}
 	pools = calloc(1, sizeof(*pools));
 	if (!pools) {
 		rc = pzl_nomem(err);
@@ -256,26 +286,47 @@ int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_poo
 			 who);
 }
 
+/* The first class that no longer fits is the one that is named. */
 static int check_pool_sum(const struct pzone_defs *defs, const struct pzone_pool *pool,
 			  struct pzone_error *err)
 {
-	uint64_t sum = pool->memmap_bytes;
-	char need[32], memmap[32], requested[32];
-	const struct pzone_def *def;
+	uint64_t sum = pool->memmap_bytes, left;
+	const struct pzone_def *def, *misfit = NULL;
+	char need[32], memmap[32], requested[32], wants[32], has[32];
 
-	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++)
-		if (!strcmp(def->pool, pool->name))
-			sum = def->size_bytes > UINT64_MAX - sum ? UINT64_MAX :
-								    sum + def->size_bytes;
+	left = pool->requested_bytes > sum ? pool->requested_bytes - sum : 0;
+	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+		if (strcmp(def->pool, pool->name))
+			continue;
+		if (def->size_bytes > left && !misfit)
+			misfit = def;
+		if (!misfit)
+			left -= def->size_bytes;
+		sum = def->size_bytes > UINT64_MAX - sum ? UINT64_MAX : sum + def->size_bytes;
+	}
 	/* A pool without classes is nobody's problem here. */
-	if (sum == pool->memmap_bytes || sum <= pool->requested_bytes)
+	if (!misfit)
 		return 0;
 	return pzl_error(err, -ENOSPC, PZONE_ERR_NO_SPACE,
-			 "the classes of pool '%s' need %s, %s for the guest's memory map included, and its <requested> is %s: make classes smaller or <requested> larger",
+			 "the classes of pool '%s' need %s, %s for the guest's memory map included, and its <requested> is %s: class '%s' wants %s where %s are left; make classes smaller or <requested> larger",
 			 pool->name, pzone_size_format(sum, false, need, sizeof(need)),
 			 pzone_size_format(pool->memmap_bytes, false, memmap, sizeof(memmap)),
 			 pzone_size_format(pool->requested_bytes, false, requested,
-					   sizeof(requested)));
+					   sizeof(requested)),
+			 misfit->name, pzone_size_format(misfit->size_bytes, false, wants, sizeof(wants)),
+			 pzone_size_format(left, false, has, sizeof(has)));
+}
+
+int pzone_defs_check_room(const struct pzone_defs *defs, const struct pzone_pools *pools,
+			  struct pzone_error *err)
+{
+	for (size_t i = 0; i < pools->nr; i++) {
+		int rc = check_pool_sum(defs, &pools->pools[i].pub, err);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *pools,
@@ -304,10 +355,5 @@ int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *po
 		if (rc)
 			return rc;
 	}
-	for (size_t i = 0; i < pools->nr; i++) {
-		rc = check_pool_sum(defs, &pools->pools[i].pub, err);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	return pzone_defs_check_room(defs, pools, err);
 }

@@ -476,6 +476,40 @@ static void test_pools_global(void **state)
 	assert_int_equal(pzone_pools_parse("<domain>", &pools, &err), -EINVAL);
 }
 
+static void assert_domain(const char *metadata, int rc, size_t count)
+{
+	struct pzone_defs *defs;
+	char *xml;
+
+	assert_true(asprintf(&xml, "<domain><name>vm</name>%s<devices/></domain>", metadata) > 0);
+	assert_int_equal(pzone_defs_parse_domain(xml, &defs, &err), rc);
+	free(xml);
+	if (rc)
+		return;
+	assert_int_equal(pzone_defs_count(defs), count);
+	pzone_defs_free(defs);
+}
+
+#define PZONES(inner) "<metadata><p:pzones xmlns:p='" PZONE_XML_NS "'>" inner "</p:pzones></metadata>"
+
+/* the definitions in a whole domain's XML, as the hook gets it */
+static void test_domain_defs(void **state)
+{
+	struct pzone_defs *defs;
+
+	(void)state;
+	assert_domain("", 0, 0);
+	assert_domain("<metadata/>", 0, 0);
+	assert_domain("<metadata><pzones xmlns='urn:other'><class/></pzones></metadata>", 0, 0);
+	assert_domain(PZONES(""), 0, 0);
+	assert_domain(PZONES("<p:class name='a' pool='ua-x'><p:size unit='MiB'>2</p:size></p:class>"
+			     "<p:class name='b' pool='ua-x'><p:size unit='MiB'>2</p:size></p:class>"), 0, 2);
+	assert_domain(PZONES("<p:class name='A' pool='ua-x'><p:size>2</p:size></p:class>"), -EINVAL, 0);
+	assert_contains(err.message, "domain XML:1: ");
+	assert_int_equal(pzone_defs_parse_domain("<pzones/>", &defs, &err), -EINVAL);
+	assert_contains(err.message, "not with <domain>");
+}
+
 static void assert_check(const struct pzone_pools *pools, const char *class, int rc,
 			 const char *part)
 {
@@ -485,6 +519,16 @@ static void assert_check(const struct pzone_pools *pools, const char *class, int
 	assert_int_equal(pzone_defs_check(defs, pools, "vm", &err), rc);
 	if (rc)
 		assert_contains(err.message, part);
+	pzone_defs_free(defs);
+}
+
+/* the sums alone: what else is wrong is not asked */
+static void assert_room(const struct pzone_pools *pools, const char *class, int rc)
+{
+	struct pzone_defs *defs;
+
+	assert_int_equal(pzone_defs_parse(class, strlen(class), NULL, &defs, &err), 0);
+	assert_int_equal(pzone_defs_check_room(defs, pools, &err), rc);
 	pzone_defs_free(defs);
 }
 
@@ -499,10 +543,16 @@ static void test_check(void **state)
 	/* 992 MiB + 32 MiB memmap are all of requested */
 	assert_check(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>992</size></class>", 0, "");
 	assert_check(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>994</size></class>",
-		     -ENOSPC, "'ua-fast' need 1026 MiB, 32 MiB for the guest's memory map included, and its <requested> is 1 GiB");
+		     -ENOSPC, "'ua-fast' need 1026 MiB, 32 MiB for the guest's memory map included, and its <requested> is 1 GiB: class 'a' wants 994 MiB where 992 MiB are left");
 	assert_check(pools, "<pzones><class name='a' pool='ua-fast'><size unit='MiB'>992</size></class>"
 		     "<class name='b' pool='ua-fast'><size unit='MiB'>2</size></class></pzones>",
 		     -ENOSPC, "1026 MiB");
+	/* the class that is named is the first that no longer fits, smaller ones after it or not */
+	assert_check(pools, "<pzones><class name='a' pool='ua-fast'><size unit='MiB'>900</size></class>"
+		     "<class name='b' pool='ua-fast'><size unit='MiB'>100</size></class>"
+		     "<class name='c' pool='ua-fast'><size unit='MiB'>2</size></class></pzones>",
+		     -ENOSPC, "need 1034 MiB");
+	assert_contains(err.message, "class 'b' wants 100 MiB where 92 MiB are left");
 	assert_check(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>3</size></class>",
 		     -EINVAL, "size 3 MiB of class 'a' is no multiple of the 2 MiB blocks of pool 'ua-fast': the nearest are 2 MiB and 4 MiB");
 	assert_check(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>2</size><limit unit='MiB'>5</limit></class>",
@@ -516,6 +566,9 @@ static void test_check(void **state)
 	assert_check(none, "<class name='a' pool='ua-fast'><size unit='MiB'>2</size></class>",
 		     -ENOENT, "domain 'vm' has no pool");
 	assert_check(none, "<pzones/>", 0, "");
+	assert_room(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>994</size></class>", -ENOSPC);
+	assert_room(pools, "<class name='a' pool='ua-x'><size unit='MiB'>994</size></class>", 0);
+	assert_room(pools, "<class name='a' pool='ua-fast'><size unit='MiB'>3</size></class>", 0);
 	pzone_pools_free(none);
 	pzone_pools_free(pools);
 	free(xml);
@@ -538,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_corpus_semantic),
 		cmocka_unit_test(test_pools),
 		cmocka_unit_test(test_pools_global),
+		cmocka_unit_test(test_domain_defs),
 		cmocka_unit_test(test_check),
 	};
 
