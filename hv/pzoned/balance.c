@@ -38,6 +38,7 @@ const struct balance_tunables balance_defaults = {
 	.grow_percent = 10,
 	.headroom_percent = 10,
 	.headroom_bytes = 16ull << 20,
+	.quiet_us = 3000000,	/* a few of the guest's reports, which come once a second */
 	.calm_us = 30000000,
 	.give_percent = 25,
 	.probe_percent = 2,
@@ -123,11 +124,10 @@ static uint64_t since(uint64_t now, uint64_t before)
 	return now >= before ? now - before : now;
 }
 
-static bool is_pressed(const struct balance_class *cls, const struct balance_tunables *t,
-		       uint64_t now_us)
+static bool is_pressed(const struct balance_class *cls, const struct balance_tunables *t)
 {
 	const struct balance_memory *m = &cls->memory;
-	uint64_t us = now_us - m->seen_us, refaults;
+	uint64_t us = cls->sampled_us - m->seen_us, refaults;
 
 	if (cls->shortage || cls->dying)
 		return true;
@@ -162,11 +162,38 @@ static bool is_calm(const struct balance_class *cls)
 	return cls->memory.calm_since_us != 0;
 }
 
+/* Grow by steps that double, unless what is on its way may well be enough. */
+static void press(struct balance_class *cls, const struct balance_tunables *t)
+{
+	struct balance_memory *m = &cls->memory;
+	/* At its end it waits for a moment only, and may not get to ask twice. */
+	uint64_t first = max64(percent(cls->size, cls->dying ? 50 : t->grow_percent), cls->unit);
+
+	cls->reason = cls->dying ? BALANCE_OOM : BALANCE_PRESSED;
+	if (cls->actual < cls->size && cls->shortage <= cls->size - cls->actual)
+		return;
+	m->step_bytes = min64(max64(first, m->step_bytes * 2), cls->limit);
+	cls->want = cls->size + max64(m->step_bytes, cls->shortage);
+}
+
+/* Give back a part of what was not in use for long. */
+static void relax(struct balance_class *cls, const struct balance_tunables *t, uint64_t peak)
+{
+	uint64_t need = needed(cls, peak, t);
+	uint64_t surplus = cls->size > need ? cls->size - need : 0;
+	uint64_t give = max64(percent(surplus, t->give_percent), cls->unit);
+
+	/* One at a time: the guest may still be at the last. */
+	if (!worth_it(cls, surplus) || cls->actual > cls->size)
+		return;
+	cls->want = cls->size - round_down(give, cls->unit);
+	cls->reason = BALANCE_IDLE;
+}
+
 static void judge(struct balance_class *cls, const struct balance_tunables *t, uint64_t now_us)
 {
 	struct balance_memory *m = &cls->memory;
-	bool pressed = cls->elastic && is_pressed(cls, t, now_us);
-	uint64_t need, surplus, peak;
+	uint64_t peak;
 
 	cls->want = cls->new_size = cls->size;
 	cls->reclaim = 0;
@@ -176,33 +203,19 @@ static void judge(struct balance_class *cls, const struct balance_tunables *t, u
 		return;
 	}
 	peak = recent_peak(cls, t, now_us);
-	if (pressed) {
+	if (is_pressed(cls, t)) {
+		m->pressed_us = now_us;
 		m->calm_since_us = 0;
-		/* What is on its way already may well be enough. */
-		if (cls->actual >= cls->size || cls->shortage > cls->size - cls->actual) {
-			uint64_t first = max64(percent(cls->size, t->grow_percent), cls->unit);
-
-			m->step_bytes = max64(first, m->step_bytes * 2);
-			m->step_bytes = min64(m->step_bytes, cls->limit);
-			cls->want = cls->size + max64(m->step_bytes, cls->shortage);
-		}
-		cls->reason = cls->dying ? BALANCE_OOM : BALANCE_PRESSED;
-	} else {
+		press(cls, t);
+	} else if (!m->pressed_us || now_us - m->pressed_us >= t->quiet_us) {
 		m->step_bytes = 0;
 		if (!m->calm_since_us)
 			m->calm_since_us = now_us;
-		need = needed(cls, peak, t);
-		surplus = cls->size > need ? cls->size - need : 0;
-		if (now_us - m->calm_since_us >= t->calm_us && worth_it(cls, surplus) &&
-		    cls->actual <= cls->size) {
-			uint64_t give = max64(percent(surplus, t->give_percent), cls->unit);
-
-			cls->want = cls->size - round_down(give, cls->unit);
-			cls->reason = BALANCE_IDLE;
-		}
+		if (now_us - m->calm_since_us >= t->calm_us)
+			relax(cls, t, peak);
 	}
 	cls->want = bounded(cls, round_up(cls->want, cls->unit));
-	m->seen_us = now_us;
+	m->seen_us = cls->sampled_us;
 	m->stall_us = cls->stall_us;
 	m->refaults = cls->refaults;
 	m->oom = cls->oom;

@@ -43,6 +43,7 @@ struct balance_tunables {
 	unsigned int grow_percent;	/* of its size: the first step; each further one doubles */
 	unsigned int headroom_percent;	/* of what it uses: left free to a calm class */
 	uint64_t headroom_bytes;	/* and at least this */
+	uint64_t quiet_us;		/* after pressure, before it counts as calm */
 	uint64_t calm_us;		/* not needed for so long: given back unasked */
 	unsigned int give_percent;	/* of what it does not need, at a time */
 	unsigned int probe_percent;	/* of its size: reclaimed at a time to find what is idle */
@@ -55,7 +56,8 @@ extern const struct balance_tunables balance_defaults;
 struct balance_memory {
 	uint64_t seen_us;		/* when the counters below were taken; 0: never */
 	uint64_t stall_us, refaults, oom;
-	uint64_t calm_since_us;		/* 0: is pressed */
+	uint64_t pressed_us;		/* when it was last pressed; 0: never */
+	uint64_t calm_since_us;		/* 0: is pressed, or was a moment ago */
 	uint64_t step_bytes;		/* last growth while pressed */
 	uint64_t window_us;		/* when this window of calm_us began */
 	uint64_t used_max, used_max_before;	/* most used in this window, and in the last */
@@ -81,7 +83,8 @@ struct balance_class {
 	uint64_t unit;			/* sizes are multiples of this; > 0 */
 	unsigned int weight;
 	bool elastic;			/* may be resized; needs a guest that reports */
-	/* what its guest last said; counters only ever grow */
+	/* what its guest last said, and when; counters only ever grow */
+	uint64_t sampled_us;
 	uint64_t free;
 	uint64_t stall_us, refaults, oom;
 	uint64_t shortage;		/* more than it has, asked for by events since the last round */

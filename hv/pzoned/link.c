@@ -12,6 +12,8 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
+#include <json-c/json.h>
+#include "elastic.h"
 #include "libpzone.h"
 #include "link.h"
 #include "log.h"
@@ -78,16 +80,38 @@ static void on_memory(virConnectPtr conn, virDomainPtr dom, const char *alias,
 	mark(dom, false);
 }
 
+/* A guest waits for memory: remember how much, and have it looked at now. */
+static void on_shortage(virDomainPtr dom, const char *details)
+{
+	struct json_object *data = details ? json_tokener_parse(details) : NULL;
+	struct json_object *pool, *name, *oom, *wanted;
+	char uuid[VIR_UUID_STRING_BUFLEN];
+
+	if (data && json_object_object_get_ex(data, "pool", &pool) &&
+	    json_object_object_get_ex(data, "name", &name) &&
+	    json_object_object_get_ex(data, "oom", &oom) &&
+	    json_object_object_get_ex(data, "wanted", &wanted) &&
+	    !virDomainGetUUIDString(dom, uuid))
+		elastic_shortage(uuid, json_object_get_string(pool), json_object_get_string(name),
+				 (uint64_t)json_object_get_int64(wanted),
+				 json_object_get_boolean(oom));
+	json_object_put(data);
+}
+
 static void on_monitor(virConnectPtr conn, virDomainPtr dom, const char *event,
 		       long long seconds, unsigned int micros, const char *details,
 		       void *opaque)
 {
+	bool shortage = !strcmp(event, "PZONE_SHORTAGE");
+
 	(void)conn;
 	(void)seconds;
 	(void)micros;
 	(void)opaque;
 	log_debug("domain '%s': %s %s", virDomainGetName(dom), event, details ? details : "");
-	mark(dom, false);
+	if (shortage)
+		on_shortage(dom, details);
+	mark(dom, shortage);
 }
 
 static void on_close(virConnectPtr conn, int reason, void *opaque)

@@ -24,6 +24,8 @@
 #include <unistd.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include "config.h"
+#include "elastic.h"
 #include "libpzone.h"
 #include "link.h"
 #include "log.h"
@@ -34,6 +36,8 @@
 #define GRACE_MS		1000	/* for looks that are under way at the end */
 
 static atomic_int exit_status = -1;	/* -1: go on */
+static const char *config_path;		/* NULL: the default */
+static struct config *config;
 static int wake_pipe[2] = { -1, -1 };
 
 static const char usage[] =
@@ -44,13 +48,14 @@ static const char usage[] =
 	"                         else " DEFAULT_URI ")\n"
 	"      --runtime-dir DIR  where the lock is (default: " DEFAULT_RUNTIME_DIR ";\n"
 	"                         for other users than root $XDG_RUNTIME_DIR/pzone)\n"
+	"  -f, --config FILE      settings (default: " CONFIG_PATH_DEFAULT " if it is there)\n"
 	"      --once             look at every running domain once, then exit:\n"
 	"                         0 if all are in order, 1 if not\n"
 	"  -v, --verbose          log events and retries too\n"
 	"      --version          print the version and exit\n"
 	"  -h, --help             print this and exit\n"
 	"\n"
-	"SIGHUP: look at all domains again.  SIGTERM, SIGINT: exit.\n";
+	"SIGHUP: read the settings and look at all domains again.  SIGTERM, SIGINT: exit.\n";
 
 static void ignore_libvirt_errors(void *opaque, virErrorPtr error)
 {
@@ -77,6 +82,22 @@ static void on_wake(int watch, int fd, int events, void *opaque)
 		return;
 }
 
+/* With a mistake in the new file the old settings stay. */
+static void reload(void)
+{
+	struct config *fresh, *old = config;
+	struct pzone_error err;
+
+	if (config_load(config_path, &fresh, &err)) {
+		log_err("%s; the old settings stay in force", err.message);
+		return;
+	}
+	config = fresh;
+	elastic_configure(config);
+	work_set_period(config->period_ms);
+	config_free(old);
+}
+
 static void on_signal(int watch, int fd, int events, void *opaque)
 {
 	struct signalfd_siginfo info;
@@ -87,7 +108,8 @@ static void on_signal(int watch, int fd, int events, void *opaque)
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		log_info("SIGHUP: looking at all domains");
+		log_info("SIGHUP: reading the settings, and looking at all domains");
+		reload();
 		work_mark_all();
 		return;
 	}
@@ -162,7 +184,7 @@ static int setup_loop(const sigset_t *signals)
 	    virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, on_signal, NULL, NULL) < 0 ||
 	    virEventAddHandle(wake_pipe[0], VIR_EVENT_HANDLE_READABLE, on_wake, NULL, NULL) < 0)
 		return -1;
-	return work_start();
+	return work_start(config->period_ms);
 }
 
 static int bad_usage(const char *what)
@@ -177,6 +199,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "connect", required_argument, NULL, 'c' },
 		{ "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
+		{ "config", required_argument, NULL, 'f' },
 		{ "once", no_argument, NULL, OPT_ONCE },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "version", no_argument, NULL, OPT_VERSION },
@@ -190,10 +213,13 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "c:vh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:f:vh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
 			uri = optarg;
+			break;
+		case 'f':
+			config_path = optarg;
 			break;
 		case 'v':
 			verbose = true;
@@ -235,6 +261,11 @@ int main(int argc, char **argv)
 		log_err("%s", err.message);
 		return 1;
 	}
+	if (config_load(config_path, &config, &err)) {
+		log_err("%s", err.message);
+		return 1;
+	}
+	elastic_configure(config);
 	work_init(uri, once);
 	if (setup_loop(&signals) || link_start(uri, once, finish)) {
 		log_err("can't set up the event loop: %s", strerror(errno));

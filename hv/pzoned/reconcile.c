@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * reconcile.c: look, plan, act, for one domain. Keeps nothing between calls.
+ * reconcile.c: look, plan, act, for one domain. Keeps nothing between calls;
+ * elastic.c does, for the classes whose size floats.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <libvirt/virterror.h>
+#include "elastic.h"
 #include "libpzone.h"
 #include "log.h"
 #include "policy.h"
@@ -102,6 +105,48 @@ static enum reconcile_result carry_out(virDomainPtr dom, const struct policy_pla
 	return result;
 }
 
+static void log_order(const char *who, const struct elastic_order *o)
+{
+	char from[32], to[32], used[32];
+
+	log_info("domain '%s': resized class '%s' of pool '%s' from %s to %s (uses %s), because %s",
+		 who, o->name, o->pool, pzone_size_format(o->from_bytes, false, from, sizeof(from)),
+		 pzone_size_format(o->to_bytes, false, to, sizeof(to)),
+		 pzone_size_format(o->used_bytes, true, used, sizeof(used)),
+		 balance_reason_text(o->reason));
+}
+
+/*
+ * What the policy for elastic classes decided. A failure is not worth a word: the
+ * next look finds out what is, and the next round decides again.
+ */
+static enum reconcile_result follow_orders(virDomainPtr dom, const char *uuid)
+{
+	enum reconcile_result result = RECONCILE_DONE;
+	const char *who = virDomainGetName(dom);
+	struct elastic_order *orders;
+	size_t nr = elastic_take(uuid, &orders);
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct elastic_order *o = &orders[i];
+		struct pzone_error err;
+
+		if (o->reclaim_bytes &&
+		    pzone_live_reclaim(dom, o->pool, o->name, o->reclaim_bytes, &err))
+			log_debug("domain '%s': %s", who, err.message);
+		if (o->to_bytes == o->from_bytes)
+			continue;
+		if (!pzone_live_resize(dom, o->pool, o->name, o->to_bytes, &err)) {
+			log_order(who, o);
+			continue;
+		}
+		log_debug("domain '%s': %s", who, err.message);
+		result = RECONCILE_AGAIN;
+	}
+	free(orders);
+	return result;
+}
+
 enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, char *why,
 				       size_t why_len)
 {
@@ -111,6 +156,7 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, cha
 	struct pzone_live *live = NULL;
 	struct policy_plan plan = { 0 };
 	struct pzone_error err = { 0 };
+	bool any_pool = true;		/* till we know */
 	virDomainPtr dom;
 
 	why[0] = '\0';
@@ -118,8 +164,10 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, cha
 	if (!dom) {
 		virErrorPtr last = virGetLastError();
 
-		if (last && last->code == VIR_ERR_NO_DOMAIN)
+		if (last && last->code == VIR_ERR_NO_DOMAIN) {
+			elastic_forget(uuid);
 			return RECONCILE_GONE;
+		}
 		append(why, why_len, virGetLastErrorMessage());
 		return RECONCILE_RETRY;
 	}
@@ -132,7 +180,8 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, cha
 		result = failed(&err, why, why_len);
 		goto out;
 	}
-	if (!any_enabled(pools)) {
+	any_pool = any_enabled(pools);
+	if (!any_pool) {
 		result = RECONCILE_DONE;
 		if (pzone_defs_count(defs) > 0) {
 			pzone_defs_check(defs, pools, virDomainGetName(dom), &err);
@@ -151,7 +200,20 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, cha
 	}
 	snprintf(why, why_len, "%s", plan.why);
 	result = carry_out(dom, &plan, why, why_len);
+	if (plan.nr) {
+		/* What it said is not true any more: balance what the next look finds. */
+		if (result == RECONCILE_DONE)
+			result = RECONCILE_AGAIN;
+		goto out;
+	}
+	policy_free(&plan);	/* points into live */
+	if (!elastic_update(uuid, virDomainGetName(dom), defs, pools, live) &&
+	    follow_orders(dom, uuid) == RECONCILE_AGAIN && result == RECONCILE_DONE)
+		result = RECONCILE_AGAIN;
+	live = NULL;
 out:
+	if (result == RECONCILE_GONE || !any_pool)
+		elastic_forget(uuid);
 	policy_free(&plan);
 	pzone_live_free(live);
 	pzone_pools_free(pools);

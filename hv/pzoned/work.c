@@ -12,6 +12,7 @@
 #include <time.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include "elastic.h"
 #include "log.h"
 #include "reconcile.h"
 #include "work.h"
@@ -29,6 +30,7 @@ struct entry {
 	char *name;			/* for the log */
 	bool dirty;			/* wants a look */
 	bool busy;			/* a thread has it */
+	bool urgent;			/* somebody waits: no pause before the next look */
 	uint64_t not_before_ms;
 	unsigned int retry_ms;		/* the last back-off; 0: it went well */
 	char why[WHY_LEN];		/* logged last */
@@ -44,7 +46,7 @@ static uint64_t next_period_ms;
 /* set before threads start */
 static const char *work_uri;
 static bool work_once;
-static int timer = -1;
+static int timer = -1, tick_timer = -1;
 
 static uint64_t now_ms(void)
 {
@@ -75,7 +77,7 @@ static void settle(struct entry *e, enum reconcile_result result, const char *wh
 	bool failed = result == RECONCILE_RETRY || result == RECONCILE_WRONG;
 
 	e->busy = false;
-	e->not_before_ms = now_ms() + PAUSE_MS;
+	e->not_before_ms = now_ms() + (e->dirty && e->urgent ? 0 : PAUSE_MS);
 	if (failed)
 		nr_failures++;
 	if (result == RECONCILE_GONE) {
@@ -171,6 +173,7 @@ static void pump(void)
 			continue;
 		}
 		e->dirty = false;
+		e->urgent = false;
 		e->busy = true;
 		nr_threads++;
 	}
@@ -196,6 +199,18 @@ static void on_timer(int id, void *opaque)
 	pthread_mutex_unlock(&lock);
 }
 
+static void on_tick(int id, void *opaque)
+{
+	(void)id;
+	(void)opaque;
+	elastic_tick();
+}
+
+void work_set_period(unsigned int period_ms)
+{
+	virEventUpdateTimeout(tick_timer, (int)period_ms);
+}
+
 void work_init(const char *uri, bool once)
 {
 	work_uri = uri;
@@ -203,10 +218,11 @@ void work_init(const char *uri, bool once)
 	next_period_ms = now_ms() + PERIOD_MS;
 }
 
-int work_start(void)
+int work_start(unsigned int period_ms)
 {
 	timer = virEventAddTimeout(PERIOD_MS, on_timer, NULL, NULL);
-	return timer < 0 ? -1 : 0;
+	tick_timer = work_once ? -1 : virEventAddTimeout((int)period_ms, on_tick, NULL, NULL);
+	return timer < 0 || (tick_timer < 0 && !work_once) ? -1 : 0;
 }
 
 /* With the lock. NULL: no room. */
@@ -247,7 +263,8 @@ void work_mark(const char *uuid, const char *name, bool urgent)
 	e = find_or_add(uuid, name);
 	if (e) {
 		e->dirty = true;
-		if (urgent && e->retry_ms) {
+		if (urgent) {
+			e->urgent = true;
 			e->retry_ms = 0;
 			e->not_before_ms = 0;
 		}

@@ -18,10 +18,13 @@
 
 /* uri must stay. once: never try again, count failures. */
 void work_init(const char *uri, bool once);
-/* Start the timer; the event implementation must be registered. 0 or -1. */
-int work_start(void);
+/* Start the timers; the event implementation must be registered. period_ms: of
+ * elastic_tick(). 0 or -1. */
+int work_start(unsigned int period_ms);
+void work_set_period(unsigned int period_ms);
 
-/* The domain may have changed. urgent: forget the back-off of earlier failures. */
+/* The domain may have changed. urgent: at once, and
+ * forget the back-off of earlier failures. */
 void work_mark(const char *uuid, const char *name, bool urgent);
 /* All domains that are known. */
 void work_mark_all(void);

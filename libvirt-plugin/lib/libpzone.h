@@ -187,6 +187,8 @@ struct pzone_pool {
 	uint64_t requested_bytes;
 	uint64_t memmap_bytes;		/* part of requested for the guest's memory map */
 	int node;			/* guest NUMA node, -1 unknown */
+	int host_node;			/* NUMA node its <source> binds it to, -1 none or several */
+	uint64_t page_bytes;		/* <pagesize> of its <source>; 0: none given */
 };
 
 struct pzone_pools;			/* all virtio-mem devices, pools or not */

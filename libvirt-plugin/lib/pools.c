@@ -112,15 +112,28 @@ static bool global_on(xmlNodePtr commandline)
 	return on;
 }
 
+/* A whole number in an element, -1 for anything else ("0-1", nothing). */
+static int number_of(xmlNodePtr parent, const char *name)
+{
+	xmlNodePtr node = first_child(parent, name, NULL);
+	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
+	int number = -1;
+	uint64_t v;
+
+	if (text && !pzl_digits((const char *)text, &v) && v < 65536)
+		number = (int)v;
+	xmlFree(text);
+	return number;
+}
+
 static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr override,
 		    bool all_on, struct pzone_error *err)
 {
 	xmlNodePtr target = first_child(memory, "target", NULL);
 	xmlNodePtr alias = first_child(memory, "alias", NULL);
-	xmlNodePtr node = first_child(target, "node", NULL);
+	xmlNodePtr source = first_child(memory, "source", NULL);
 	struct pool *grown, *pool;
 	xmlChar *text;
-	uint64_t v;
 
 	grown = realloc(pools->pools, (pools->nr + 1) * sizeof(*grown));
 	if (!grown)
@@ -138,11 +151,9 @@ static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr ove
 	pool->pub.block_bytes = size_of(target, "block");
 	pool->pub.requested_bytes = size_of(target, "requested");
 	pool->pub.memmap_bytes = pzl_memmap_bytes(pool->pub.size_bytes, pool->pub.block_bytes);
-	pool->pub.node = -1;
-	text = node ? xmlNodeGetContent(node) : NULL;
-	if (text && !pzl_digits((const char *)text, &v) && v < 65536)
-		pool->pub.node = (int)v;
-	xmlFree(text);
+	pool->pub.node = number_of(target, "node");
+	pool->pub.host_node = number_of(source, "nodemask");
+	pool->pub.page_bytes = size_of(source, "pagesize");
 	pool->pub.enabled = *pool->name && (all_on || override_on(override, pool->name));
 	return 0;
 }

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * elastic.c: see elastic.h. One lock, one table of what the domains' devices said
+ * last, by UUID. The policy itself is balance.c.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <glib.h>
+#include "elastic.h"
+#include "log.h"
+#include "work.h"
+
+/* A domain without anything elastic is looked at for its figures only: seldom. */
+#define IDLE_TICKS	5
+
+struct domain {
+	char *uuid, *name;
+	struct pzone_live *live;
+	uint64_t looked_us;
+	struct balance_pool *pools;	/* as live has them */
+	struct balance_class *classes;	/* of all pools, as live has them */
+	struct elastic_decision *last;	/* one for each class */
+	struct elastic_order *orders;	/* one for each class at most */
+	size_t nr_pools, nr_classes, nr_orders;
+	bool has_elastic;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* all below: under lock */
+static const struct config *config;
+static GHashTable *domains;		/* uuid -> struct domain */
+static struct balance_group *groups;	/* as config->budgets */
+static struct elastic_counters counters;
+static uint64_t nr_ticks;
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int64_t wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void domain_free(void *opaque)
+{
+	struct domain *d = opaque;
+
+	if (!d)
+		return;
+	pzone_live_free(d->live);
+	free(d->uuid);
+	free(d->name);
+	free(d->pools);
+	free(d->classes);
+	free(d->last);
+	free(d->orders);
+	free(d);
+}
+
+static void set_groups(void)
+{
+	free(groups);
+	groups = calloc(config->nr_budgets + 1, sizeof(*groups));
+	if (!groups)
+		abort();	/* a few bytes at start or reload: nothing sane is left to do */
+	for (size_t i = 0; i < config->nr_budgets; i++)
+		groups[i].budget = config->budgets[i].bytes;
+}
+
+void elastic_configure(const struct config *new_config)
+{
+	GHashTableIter iter;
+	struct domain *d;
+
+	pthread_mutex_lock(&lock);
+	config = new_config;
+	if (!domains)
+		domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, domain_free);
+	set_groups();
+	/* Which budget a pool belongs to comes with its next look. */
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
+		for (size_t p = 0; p < d->nr_pools; p++)
+			d->pools[p].group = BALANCE_NO_GROUP;
+	pthread_mutex_unlock(&lock);
+}
+
+/* --- what a look found --- */
+
+/* The class is as its definition made it, its size may float, and its guest says how it is. */
+static bool is_elastic(const struct pzone_live_class *cls, const struct pzone_live_pool *pool,
+		       const struct pzone_def *def)
+{
+	return config->elastic && def && !strcmp(def->pool, cls->pool) &&
+	       pzone_cookie_is_ours(cls->cookie) && cls->guarantee_bytes < cls->limit_bytes &&
+	       cls->state != PZONE_STATE_DESTROYING && pool->guest == PZONE_GUEST_READY &&
+	       cls->report;
+}
+
+static struct balance_class *find_class(struct domain *d, const char *pool, const char *name,
+					size_t *ret_index)
+{
+	const struct pzone_live_class *cls;
+	size_t index = 0;
+
+	for (size_t p = 0; p < d->nr_pools; p++)
+		for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++)
+			if (!strcmp(cls->name, name) && !strcmp(cls->pool, pool)) {
+				*ret_index = index;
+				return &d->classes[index];
+			}
+	return NULL;
+}
+
+static void fill_class(struct balance_class *to, const struct pzone_live_class *cls,
+		       const struct pzone_live_pool *pool, const struct pzone_def *def,
+		       uint64_t sampled_us)
+{
+	*to = (struct balance_class){
+		.name = cls->name,
+		.guarantee = cls->guarantee_bytes,
+		.limit = cls->limit_bytes,
+		.size = cls->size_bytes,
+		.actual = cls->actual_bytes,
+		.unit = pool->block_bytes ? pool->block_bytes : 1,
+		.weight = BALANCE_WEIGHT_DEFAULT,
+		.elastic = is_elastic(cls, pool, def),
+		.sampled_us = sampled_us,
+	};
+	if (!cls->report)
+		return;
+	to->free = cls->report->free_bytes;
+	to->stall_us = cls->report->pressure_us;
+	to->refaults = cls->report->refaults;
+	to->oom = cls->report->oom;
+}
+
+/* Orders that nobody fetched yet stand, unless somebody else resized the class. */
+static void inherit_orders(struct domain *d, const struct domain *old)
+{
+	for (size_t i = 0; i < old->nr_orders; i++) {
+		const struct elastic_order *order = &old->orders[i];
+		size_t index;
+		struct balance_class *cls = find_class(d, order->pool, order->name, &index);
+
+		if (!cls || !cls->elastic || cls->size != order->from_bytes ||
+		    order->to_bytes < cls->guarantee || order->to_bytes > cls->limit)
+			continue;
+		d->orders[d->nr_orders++] = *order;
+		cls->size = order->to_bytes;
+	}
+}
+
+/* What the domain's last sample knew that the device does not tell. */
+static void inherit(struct domain *d, struct domain *old)
+{
+	const struct pzone_live_class *cls;
+	struct balance_class *before;
+	size_t from, to = 0;
+
+	for (size_t p = 0; p < d->nr_pools; p++)
+		for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, to++) {
+			before = find_class(old, cls->pool, cls->name, &from);
+			if (!before)
+				continue;
+			d->classes[to].memory = before->memory;
+			d->classes[to].shortage = before->shortage;
+			d->classes[to].dying = before->dying;
+			d->last[to] = old->last[from];
+		}
+	inherit_orders(d, old);
+}
+
+static struct domain *domain_new(const char *uuid, const char *name, const struct pzone_defs *defs,
+				 const struct pzone_pools *pools, struct pzone_live *live)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+	const struct pzone_live_class *cls;
+	const struct pzone_live_pool *pool;
+	size_t i = 0;
+
+	if (!d)
+		return NULL;
+	d->nr_pools = pzone_live_pool_count(live);
+	for (size_t p = 0; p < d->nr_pools; p++)
+		d->nr_classes += pzone_live_pool_at(live, p)->nr_classes;
+	d->uuid = strdup(uuid);
+	d->name = strdup(name);
+	d->pools = calloc(d->nr_pools + 1, sizeof(*d->pools));
+	d->classes = calloc(d->nr_classes + 1, sizeof(*d->classes));
+	d->last = calloc(d->nr_classes + 1, sizeof(*d->last));
+	d->orders = calloc(d->nr_classes + 1, sizeof(*d->orders));
+	if (!d->uuid || !d->name || !d->pools || !d->classes || !d->last || !d->orders) {
+		domain_free(d);
+		return NULL;
+	}
+	d->live = live;
+	d->looked_us = now_us();
+	for (size_t p = 0; p < d->nr_pools; p++) {
+		const struct pzone_pool *xml;
+
+		pool = pzone_live_pool_at(live, p);
+		xml = pzone_pools_find(pools, pool->name);
+		d->pools[p] = (struct balance_pool){
+			.capacity = pool->requested_bytes > pool->memmap_bytes ?
+					    pool->requested_bytes - pool->memmap_bytes : 0,
+			.memmap = pool->memmap_bytes,
+			.group = xml ? config_budget_of(config, xml) : BALANCE_NO_GROUP,
+			.classes = &d->classes[i],
+			.nr_classes = pool->nr_classes,
+		};
+		for (size_t c = 0; (cls = pzone_live_class_at(live, p, c)); c++, i++) {
+			fill_class(&d->classes[i], cls, pool, pzone_defs_find(defs, cls->name),
+				   d->looked_us);
+			d->has_elastic |= d->classes[i].elastic;
+		}
+	}
+	return d;
+}
+
+/* --- rounds --- */
+
+/* A class's order, from what the last round said of it. */
+static bool make_order(const struct domain *d, const struct pzone_live_class *cls, size_t index,
+		       struct elastic_order *order)
+{
+	struct balance_class *b = &d->classes[index];
+
+	if (b->new_size == b->size && !b->reclaim)
+		return false;
+	*order = (struct elastic_order){
+		.from_bytes = b->size,
+		.to_bytes = b->new_size,
+		.used_bytes = b->actual > b->free ? b->actual - b->free : 0,
+		.reclaim_bytes = b->reclaim,
+		.reason = b->reason,
+	};
+	g_strlcpy(order->pool, cls->pool, sizeof(order->pool));
+	g_strlcpy(order->name, cls->name, sizeof(order->name));
+	if (b->new_size != b->size) {
+		d->last[index] = (struct elastic_decision){
+			.when_ms = wall_ms(), .from_bytes = b->size, .to_bytes = b->new_size,
+			.reason = b->reason,
+		};
+		counters.decisions[b->reason]++;
+		/* As good as done: the next round must not give the same room twice. */
+		b->size = b->new_size;
+	}
+	counters.reclaims += b->reclaim != 0;
+	b->reclaim = 0;
+	return true;
+}
+
+static void collect_orders(struct domain *d)
+{
+	const struct pzone_live_class *cls;
+	size_t index = 0;
+
+	for (size_t p = 0; p < d->nr_pools; p++)
+		for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++) {
+			struct elastic_order order;
+
+			if (!make_order(d, cls, index, &order))
+				continue;
+			/* The later word on a class replaces the earlier one. */
+			for (size_t i = 0; i < d->nr_orders; i++)
+				if (!strcmp(d->orders[i].name, order.name) &&
+				    !strcmp(d->orders[i].pool, order.pool)) {
+					order.from_bytes = d->orders[i].from_bytes;
+					d->orders[i] = order;
+					goto next;
+				}
+			d->orders[d->nr_orders++] = order;
+next:;
+		}
+}
+
+/* With the lock. Marks all domains that have orders, but not `except`. */
+static void run_round(const char *except)
+{
+	struct balance_pool *pools;
+	uint64_t began = now_us();
+	GHashTableIter iter;
+	struct domain *d;
+	size_t nr = 0;
+
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
+		nr += d->nr_pools;
+	pools = calloc(nr + 1, sizeof(*pools));
+	if (!pools)
+		return;		/* the next round may do better */
+	nr = 0;
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
+		memcpy(&pools[nr], d->pools, d->nr_pools * sizeof(*pools));
+		nr += d->nr_pools;
+	}
+	balance_round(pools, nr, groups, config->nr_budgets, &config->tunables, began);
+	nr = 0;
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
+		for (size_t p = 0; p < d->nr_pools; p++)
+			d->pools[p].is_short = pools[nr++].is_short;
+		collect_orders(d);
+		if (d->nr_orders && (!except || strcmp(except, d->uuid)))
+			work_mark(d->uuid, d->name, true);
+	}
+	free(pools);
+	counters.rounds++;
+	counters.round_us += now_us() - began;
+}
+
+static bool anybody_short(const struct domain *d)
+{
+	for (size_t i = 0; i < d->nr_classes; i++)
+		if (d->classes[i].elastic && d->classes[i].shortage)
+			return true;
+	return false;
+}
+
+int elastic_update(const char *uuid, const char *name, const struct pzone_defs *defs,
+		   const struct pzone_pools *pools, struct pzone_live *live)
+{
+	struct domain *d, *old;
+
+	pthread_mutex_lock(&lock);
+	d = domain_new(uuid, name, defs, pools, live);
+	if (!d) {
+		pzone_live_free(live);
+		pthread_mutex_unlock(&lock);
+		return -ENOMEM;
+	}
+	old = g_hash_table_lookup(domains, uuid);
+	if (old)
+		inherit(d, old);
+	g_hash_table_replace(domains, d->uuid, d);
+	if (anybody_short(d))
+		run_round(uuid);
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+void elastic_forget(const char *uuid)
+{
+	pthread_mutex_lock(&lock);
+	g_hash_table_remove(domains, uuid);
+	pthread_mutex_unlock(&lock);
+}
+
+void elastic_shortage(const char *uuid, const char *pool, const char *name, uint64_t bytes,
+		      bool oom)
+{
+	struct balance_class *cls;
+	struct domain *d;
+	size_t index;
+
+	pthread_mutex_lock(&lock);
+	d = g_hash_table_lookup(domains, uuid);
+	cls = d ? find_class(d, pool, name, &index) : NULL;
+	if (cls) {
+		cls->shortage = MAX(cls->shortage, bytes ? bytes : 1);
+		cls->dying |= oom;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void elastic_tick(void)
+{
+	GHashTableIter iter;
+	struct domain *d;
+
+	pthread_mutex_lock(&lock);
+	nr_ticks++;
+	if (config->elastic)
+		run_round(NULL);
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
+		if ((d->has_elastic && config->elastic) || nr_ticks % IDLE_TICKS == 0)
+			work_mark(d->uuid, d->name, false);
+	pthread_mutex_unlock(&lock);
+}
+
+size_t elastic_take(const char *uuid, struct elastic_order **ret_orders)
+{
+	struct elastic_order *orders = NULL;
+	struct domain *d;
+	size_t nr = 0;
+
+	pthread_mutex_lock(&lock);
+	d = g_hash_table_lookup(domains, uuid);
+	if (d && d->nr_orders) {
+		orders = calloc(d->nr_orders, sizeof(*orders));
+		if (orders) {
+			nr = d->nr_orders;
+			memcpy(orders, d->orders, nr * sizeof(*orders));
+			d->nr_orders = 0;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	*ret_orders = orders;
+	return nr;
+}
+
+/* --- looking --- */
+
+struct held {
+	uint64_t bytes, guaranteed;
+};
+
+/* With the lock. What the pools of a budget hold, and what they are promised. */
+static struct held held_of(size_t group, const char *without_uuid)
+{
+	struct held held = { 0 };
+	GHashTableIter iter;
+	struct domain *d;
+
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
+		if (without_uuid && !strcmp(without_uuid, d->uuid))
+			continue;
+		for (size_t p = 0; p < d->nr_pools; p++) {
+			const struct balance_pool *pool = &d->pools[p];
+
+			if (pool->group != group)
+				continue;
+			held.bytes += pool->memmap;
+			held.guaranteed += pool->memmap;
+			for (size_t i = 0; i < pool->nr_classes; i++) {
+				const struct balance_class *cls = &pool->classes[i];
+
+				held.bytes += MAX(cls->size, cls->actual);
+				held.guaranteed += cls->elastic ? cls->guarantee : cls->size;
+			}
+		}
+	}
+	return held;
+}
+
+void elastic_visit(const struct elastic_visitor *visitor, void *opaque)
+{
+	const struct pzone_live_class *cls;
+	GHashTableIter iter;
+	struct domain *d;
+
+	pthread_mutex_lock(&lock);
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
+		size_t index = 0;
+
+		if (visitor->domain)
+			visitor->domain(opaque, d->uuid, d->name,
+					(int64_t)(now_us() - d->looked_us) / 1000);
+		for (size_t p = 0; p < d->nr_pools; p++) {
+			if (visitor->pool)
+				visitor->pool(opaque, pzone_live_pool_at(d->live, p),
+					      d->pools[p].is_short);
+			for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++)
+				if (visitor->cls)
+					visitor->cls(opaque, cls, &d->classes[index],
+						     &d->last[index]);
+		}
+	}
+	for (size_t g = 0; visitor->budget && g < config->nr_budgets; g++) {
+		struct held held = held_of(g, NULL);
+
+		visitor->budget(opaque, &config->budgets[g], held.bytes, held.guaranteed,
+				groups[g].is_short);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void elastic_counters(struct elastic_counters *ret)
+{
+	pthread_mutex_lock(&lock);
+	*ret = counters;
+	pthread_mutex_unlock(&lock);
+}
