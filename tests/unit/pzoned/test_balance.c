@@ -35,11 +35,12 @@ static struct balance_class elastic(const char *name, uint64_t guarantee, uint64
 }
 
 /* One second in the life of a toy guest, and what it reports at its end. */
-static void live(struct toy *toy)
+static void live(struct toy *toy, uint64_t now)
 {
 	struct balance_class *cls = toy->cls;
 	uint64_t uses;
 
+	cls->sampled_us = now;
 	if (cls->reclaim)
 		toy->cache -= toy->cache < cls->reclaim ? toy->cache : cls->reclaim;
 	if (cls->actual < cls->size || !toy->stubborn)
@@ -78,7 +79,7 @@ static void round_of(struct balance_pool *pool, struct toy *toys, uint64_t *now)
 {
 	*now += SECOND;
 	for (size_t i = 0; i < pool->nr_classes; i++)
-		live(&toys[i]);
+		live(&toys[i], *now);
 	balance_round(pool, 1, NULL, 0, &balance_defaults, *now);
 	check_pool(pool);
 	for (size_t i = 0; i < pool->nr_classes; i++)
@@ -255,6 +256,28 @@ static void test_first_look(void **state)
 	assert_int_equal(c[0].new_size, c[0].size);
 }
 
+/* No news is not good news: a look between two reports of the guest changes nothing. */
+static void test_no_news(void **state)
+{
+	struct balance_class c[1] = { elastic("c", 64 * MiB, 1024 * MiB) };
+	struct toy toys[1] = { { .cls = &c[0], .need = 1024 * MiB } };
+	struct balance_pool pool = { .capacity = 1024 * MiB, .group = BALANCE_NO_GROUP,
+				     .classes = c, .nr_classes = 1 };
+	uint64_t now = SECOND, size, step;
+
+	(void)state;
+	round_of(&pool, toys, &now);
+	round_of(&pool, toys, &now);
+	c[0].actual = size = c[0].size;
+	step = c[0].memory.step_bytes;
+	assert_true(size > 64 * MiB);
+	balance_round(&pool, 1, NULL, 0, &balance_defaults, now + SECOND / 2);
+	assert_int_equal(c[0].new_size, size);
+	assert_int_equal(c[0].memory.step_bytes, step);
+	round_of(&pool, toys, &now);
+	assert_true(c[0].size > size + step);
+}
+
 static void test_oom_event(void **state)
 {
 	struct balance_class c[2] = { elastic("dies", 64 * MiB, 1024 * MiB),
@@ -315,7 +338,7 @@ static void test_budget_waits(void **state)
 	for (int r = 0; r < 100; r++) {
 		now += SECOND;
 		for (int i = 0; i < 2; i++)
-			live(&toys[i]);
+			live(&toys[i], now);
 		assert_true(c[0].actual + c[1].actual + 32 * MiB <= group.budget);
 		if (r == 60) {
 			assert_int_equal(c[1].actual, 192 * MiB);
@@ -383,7 +406,7 @@ static void test_random(void **state)
 						toy->need = rnd(400) * BLOCK;
 						toy->cache = rnd(3) ? 0 : rnd(100) * BLOCK;
 					}
-					live(toy);
+					live(toy, now);
 					if (!rnd(10)) {
 						toy->cls->shortage = rnd(60) * BLOCK;
 						toy->cls->dying = rnd(2);
@@ -428,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_no_flapping),
 		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_first_look),
+		cmocka_unit_test(test_no_news),
 		cmocka_unit_test(test_oom_event),
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_budget_waits),
