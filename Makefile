@@ -16,7 +16,8 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e fuzz bench-core check clean distclean
+	test-guest test-e2e fuzz bench-core check clean distclean \
+	install install-tools install-qemu install-guest uninstall
 
 export BUILD := $(CURDIR)/build
 export PZONE_BUILD := $(BUILD)
@@ -87,6 +88,35 @@ fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 
 bench-core: ## what the calls of hv/core cost with 1,023 classes (a minute)
 	@$(SUBMAKE) -C tests/unit/core bench
+
+# Nothing is built here that takes long, and nothing downloaded: installing is root's.
+prefix ?= /usr/local
+pkglibdir ?= $(prefix)/lib/pzone
+emulator = $(BUILD)/qemu/bin/qemu-system-x86_64
+
+install: install-tools install-qemu ## install what a host needs to DESTDIR and prefix (/usr/local)
+
+install-tools: ## ... virsh-pzone, pzoned, libpzone, hook, manual pages, completion
+	@$(SUBMAKE) -C libvirt-plugin/lib install
+	@$(SUBMAKE) -C libvirt-plugin/virsh install
+	@$(SUBMAKE) -C libvirt-plugin/hook install
+	@$(SUBMAKE) -C hv/pzoned install
+
+install-qemu: ## ... QEMU, beside the distribution's: prefix/lib/pzone/qemu-system-x86_64
+	@[ -x $(emulator) ] || { echo '$(emulator) is missing; run "make qemu" first' >&2; exit 1; }
+	@install -D -m 755 $(emulator) $(DESTDIR)$(pkglibdir)/qemu-system-x86_64
+
+install-guest: ## ... in a guest: pzone-exec
+	@$(SUBMAKE) -C guest-kernel/tools install
+
+# What an installation with the same variables would put there now.
+uninstall: ## remove what the three put there
+	@list=$$(mktemp -d) && trap 'rm -rf "$$list"' EXIT && \
+	$(MAKE) -s --no-print-directory install-tools install-guest \
+		$(if $(wildcard $(emulator)),install-qemu) DESTDIR=$$list && \
+	(cd $$list && find . ! -type d) | sed 's|^\.|$(DESTDIR)|' | xargs -r -d '\n' rm -f
+	@for d in $(pkglibdir)/bin $(pkglibdir) $(prefix)/share/pzone/schema $(prefix)/share/pzone; do \
+		rmdir "$(DESTDIR)$$d" 2> /dev/null || true; done
 
 check: ## cheap checks of scripts and file headers
 	@tests/lib/check-tree
