@@ -4,6 +4,7 @@
 The domain runs on a pzone_host.Host, with our QEMU, our kernel and the test
 guest of tests/guest, whose command agent answers on a virtio-serial channel.
 """
+import copy
 import os
 import re
 import sys
@@ -25,6 +26,15 @@ POOL_DIR = "/sys/kernel/mm/pzone/pool"
 QEMU = os.path.join(BUILD, "qemu/bin/qemu-system-x86_64")
 KERNEL = os.path.join(BUILD, "kernel/bzImage")
 INITRD = os.path.join(BUILD, "guest/initramfs.cpio.gz")
+
+
+def read(path):
+    """Text of a log; "" if there is none."""
+    try:
+        with open(path, errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
 
 
 class Domain:
@@ -59,6 +69,19 @@ class Domain:
             xml = edit(xml)
         with open(self.xml_path, "w") as f:
             f.write(xml)
+
+    def moved_to(self, host):
+        """This running domain as it will be on another host, with its own files there."""
+        d = copy.copy(self)
+        d.host = host
+        d.agent = None
+        d.checked = 0
+        for name in ("console_path", "agent_path", "xml_path"):
+            setattr(d, name, getattr(self, name).replace(self.host.work, host.work))
+        xml = self.host.virsh("dumpxml", "--migratable", self.name).stdout
+        with open(d.xml_path, "w") as f:
+            f.write(xml.replace(self.host.work, host.work))
+        return d
 
     # --- the guest ---
 
@@ -108,12 +131,26 @@ class Domain:
         if cls is not None:
             self.sh("echo %s > /sys/fs/cgroup/%s/pzone.class" % (cls, cgroup))
 
+    def hold(self, cls, mib):
+        """Start a program that keeps @mib MiB of a pattern in class @cls.
+
+        It has a log of its own, because the agent's client may go away.
+        """
+        self.sh("pz-exec %s pz-hog %d > /tmp/hold.%s 2>&1 &" % (cls, mib, cls))
+        self.sh("until grep -q holding /tmp/hold.%s; do sleep 0.1; done" % cls)
+
+    def verify(self, cls):
+        """What that program now finds: "verified ..." or "CORRUPT ..."."""
+        return self.sh("log=/tmp/hold.%s; lines=$(wc -l < $log); kill -USR1 $(sed -n 's/^pid //p' $log); "
+                       "until [ $(wc -l < $log) -gt $lines ]; do sleep 0.1; done; tail -n 1 $log" % cls)
+
     def console(self):
-        try:
-            with open(self.console_path, errors="replace") as f:
-                return f.read().replace("\r", "")
-        except OSError:
-            return ""
+        return read(self.console_path).replace("\r", "")
+
+    def qemu_log(self):
+        """What libvirt keeps of QEMU's command line and messages."""
+        return read(os.path.join(self.host.work, "root/var/log/libvirt" if self.host.system else "cache/libvirt",
+                                 "qemu/%s.log" % self.name))
 
     # what the tests of the guest alone take for a bug: same console, same rules
     complaints = guest_vm.VM.complaints

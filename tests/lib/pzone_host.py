@@ -15,6 +15,9 @@ Ctrl-C, SIGTERM, kill -9 of the outer process), the kernel ends all of it.
 
 As root this is libvirt's system instance (qemu:///system); for anybody else,
 in a user namespace, it is a session instance (qemu:///session).
+
+second_host() gives a host beside the first, to migrate to: a libvirtd with
+directories, a host name and a UUID of its own.
 """
 import ctypes
 import json
@@ -22,15 +25,18 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
@@ -99,10 +105,22 @@ def poll(what, timeout_s, check, step_s=0.1):
 class Host:
     """The private host, seen from inside."""
 
-    def __init__(self, work):
+    def __init__(self, work, name=None):
         self.work = work            # temporary directory, removed at the end
+        self.name = name            # of a second host; None: the first
         self.system = os.geteuid() == 0
+        if self.system:
+            # what this host has there instead of the machine's own
+            self.conf_dir = os.path.join(work, "root/etc/libvirt")
+            self.run_dir = os.path.join(work, "root/run/libvirt")
+            self.pid_dir = os.path.join(self.run_dir, "qemu")
+        else:
+            self.conf_dir = os.path.join(work, "config/libvirt")
+            self.run_dir = os.path.join(work, "run/libvirt")
+            self.pid_dir = os.path.join(self.run_dir, "qemu/run")
         self.uri = "qemu:///system" if self.system else "qemu:///session"
+        if name:
+            self.uri = self.uri.replace(":", "+unix:", 1) + "?socket=%s/libvirt-sock" % self.run_dir
         self.accel, self.accel_why = accelerator()
         self.libvirtd = None
         self.pzoned = None
@@ -113,21 +131,25 @@ class Host:
         self.env["LIBVIRT_DEFAULT_URI"] = self.uri
         # the user's own libvirt and session bus have no say in here
         self.env["HOME"] = work
-        for name, directory in (("XDG_RUNTIME_DIR", "run"), ("XDG_CONFIG_HOME", "config"),
-                                ("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data"),
-                                ("XDG_STATE_HOME", "state")):
-            self.env[name] = os.path.join(work, directory)
-            os.makedirs(self.env[name], mode=0o700)
+        for variable, directory in (("XDG_RUNTIME_DIR", "run"), ("XDG_CONFIG_HOME", "config"),
+                                    ("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data"),
+                                    ("XDG_STATE_HOME", "state")):
+            self.env[variable] = os.path.join(work, directory)
+            os.makedirs(self.env[variable], mode=0o700)
         self.env.pop("DBUS_SESSION_BUS_ADDRESS", None)
-        if self.system:
-            self.conf_dir = "/etc/libvirt"
-            self.run_dir = "/run/libvirt"
-            self.pid_dir = "/run/libvirt/qemu"
-        else:
-            self.conf_dir = os.path.join(work, "config/libvirt")
-            self.run_dir = os.path.join(work, "run/libvirt")
-            self.pid_dir = os.path.join(work, "run/libvirt/qemu/run")
-            os.makedirs(self.conf_dir)
+        os.makedirs(self.conf_dir, exist_ok=True)
+
+    def second_host(self, name="second"):
+        """A host beside this one; libvirtd and pzoned are to be started."""
+        work = os.path.join(self.work, name)
+        os.makedirs(work)
+        return Host(work, name)
+
+    def _become(self):
+        """Make the calling process (libvirtd to be) one of the second host."""
+        _libc("unshare", CLONE_NEWNS | CLONE_NEWUTS)
+        socket.sethostname(self.name)
+        _private_directories(self.work)
 
     # --- daemons ---
 
@@ -136,7 +158,9 @@ class Host:
         with open(os.path.join(self.conf_dir, "libvirtd.conf"), "w") as f:
             f.write('auth_unix_ro = "none"\nauth_unix_rw = "none"\n'
                     'unix_sock_rw_perms = "0700"\n'
-                    'log_outputs = "2:file:%s/libvirtd.log"\n' % self.work)
+                    # two hosts must not be taken for one
+                    'host_uuid = "%s"\n'
+                    'log_outputs = "2:file:%s/libvirtd.log"\n' % (uuid.uuid4(), self.work))
         with open(os.path.join(self.conf_dir, "qemu.conf"), "w") as f:
             f.write('security_driver = "none"\nsecurity_default_confined = 0\n'
                     'namespaces = []\ncgroup_controllers = []\n'
@@ -158,7 +182,8 @@ class Host:
             def start(path):
                 return subprocess.Popen([path, "-f", os.path.join(self.conf_dir, "libvirtd.conf")],
                                         env=self.env, stdin=subprocess.DEVNULL,
-                                        stdout=out, stderr=out, cwd="/")
+                                        stdout=out, stderr=out, cwd="/",
+                                        preexec_fn=self._become if self.name else None)
             try:
                 self.libvirtd = start(copy)
             except PermissionError:     # a temporary directory mounted noexec
@@ -270,21 +295,16 @@ def need(*paths):
 
 def _private_directories(work):
     """Fresh directories over everything that libvirt's system instance uses."""
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
-    _mount("proc", "/proc", "proc")
     if os.geteuid() != 0:
         return      # a session instance goes by environment variables
-    # the devices of the new network namespace; no cgroups, none are needed
-    _mount("sysfs", "/sys", "sysfs")
-    # hides the system bus too: nobody's systemd-machined or polkit is asked
-    _mount("tmpfs", "/run", "tmpfs", 0, "mode=755,size=256m")
-    os.makedirs("/run/lock", exist_ok=True)
-    for path in ("/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt"):
+    # /run hides the system bus too: nobody's systemd-machined or polkit is asked
+    for path in ("/run", "/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt"):
         if not os.path.isdir(path):
             raise HostError("%s is missing: libvirt-daemon-system is not installed; run 'make deps'" % path)
         own = os.path.join(work, "root" + path)
-        os.makedirs(own, mode=0o755)
+        os.makedirs(own, mode=0o755, exist_ok=True)
         _mount(own, path, None, MS_BIND)
+    os.makedirs("/run/lock", exist_ok=True)
 
 
 def _init(main, work):
@@ -293,6 +313,11 @@ def _init(main, work):
     try:
         _libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.setsid()     # Ctrl-C reaches us through the outer process only
+        _mount("none", "/", None, MS_REC | MS_PRIVATE)
+        _mount("proc", "/proc", "proc")
+        if os.geteuid() == 0:
+            # the devices of the new network namespace; no cgroups, none are needed
+            _mount("sysfs", "/sys", "sysfs")
         _private_directories(work)
         child = os.fork()
         if child == 0:

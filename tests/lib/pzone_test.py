@@ -75,6 +75,18 @@ class Test:
         self.domains.append(d)
         return d
 
+    def move(self, d, host):
+        """@d as it will be on @host, where virsh migrate is about to bring it."""
+        d2 = d.moved_to(host)
+        self.domains.append(d2)
+        return d2
+
+    def intact(self, d, classes, when):
+        """The programs of d.hold() find what they have written."""
+        for cls in classes:
+            said = d.verify(cls)
+            self.ok(said.startswith("verified"), "the program in %s finds all that it wrote, %s" % (cls, when), said)
+
     def boot(self, d, classes=("db", "batch"), timeout_s=60):
         """Define and start @d, wait for its guest and (if any) its classes."""
         for args in (("define", d.xml_path), ("start", d.name)):
@@ -86,19 +98,15 @@ class Test:
             d.wait_settled(classes, timeout_s)
 
     def show_logs(self):
-        for name in ("pzoned", "libvirtd"):
-            self.complain("--- %s" % name)
-            self.complain(self.host.log_tail(name, 12))
+        for host in {self.host, *(d.host for d in self.domains)}:
+            for name in ("pzoned", "libvirtd"):
+                self.complain("--- %s%s" % (name, " of host " + host.name if host.name else ""))
+                self.complain(host.log_tail(name, 12))
         for d in self.domains:
             self.complain("--- console of %s" % d.name)
             self.complain("\n".join(d.console().splitlines()[-25:]))
-            log = os.path.join("/var/log/libvirt" if self.host.system else
-                               os.path.join(self.host.work, "cache/libvirt"),
-                               "qemu/%s.log" % d.name)
-            if os.path.exists(log):
-                self.complain("--- QEMU of %s" % d.name)
-                with open(log, errors="replace") as f:
-                    self.complain("\n".join(f.read().splitlines()[-10:]))
+            self.complain("--- QEMU of %s" % d.name)
+            self.complain("\n".join(d.qemu_log().splitlines()[-10:]))
 
 
 class TookTooLong(BaseException):
