@@ -131,7 +131,7 @@ result $? 'connects and lists'
 try 1 "another pzoned (process $pid)" 'a second one refuses to start, and names the first' \
 	--runtime-dir "$run" -c test:///default
 kill -HUP "$pid"
-wait_for 'SIGHUP: looking at all domains'
+wait_for 'SIGHUP: reading the settings'
 result $? 'SIGHUP makes it look again'
 kill -TERM "$pid"
 ended 0
