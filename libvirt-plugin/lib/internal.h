@@ -9,6 +9,7 @@
 #include "libpzone.h"
 
 #define PZL_LEFT_OUT	UINT64_MAX	/* a guarantee or limit that nobody gave */
+#define PZL_QEMU_NS	"http://libvirt.org/schemas/domain/qemu/1.0"
 #define PZL_AFFECT	(VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG)
 
 /*
@@ -49,6 +50,14 @@ uint64_t pzl_memmap_bytes(uint64_t region_bytes, uint64_t block_bytes);
 /* Parse with all the precautions. *ret_doc is the caller's to xmlFreeDoc(). */
 int pzl_xml_read(const char *xml, size_t len, size_t max, const char *name,
 		 xmlDocPtr *ret_doc, struct pzone_error *err);
+
+/* A whole <domain>, the same way. */
+int pzl_domain_xml_read(const char *domain_xml, xmlDocPtr *ret_doc, struct pzone_error *err);
+/* The first child of that name in the namespace (NULL: in none); takes and returns NULL. */
+xmlNodePtr pzl_xml_child(xmlNodePtr parent, const char *name, const char *ns);
+bool pzl_xml_attr_is(xmlNodePtr node, const char *attr, const char *value);
+/* A child <NAME unit='KiB'>N</NAME> of libvirt's own; 0 when absent or odd. */
+uint64_t pzl_xml_size(xmlNodePtr parent, const char *name);
 
 /* From <pzones> or <class>; no root, no definitions. */
 int pzl_defs_read(xmlNodePtr root, const char *name, struct pzone_defs **ret_defs,

@@ -21,9 +21,9 @@
  *   only on success. Nothing is logged. *_free() takes NULL and returns NULL.
  *   Strings that a ret_* hands over are freed with free().
  *
- *   ABI: every struct below except struct pzone_error is made by the library
- *   only, and grows only at its end; never put one into a struct or an array of
- *   your own. Symbols are versioned (LIBPZONE_0).
+ *   ABI: every struct below except struct pzone_error and struct pzone_pool_new
+ *   is made by the library only, and grows only at its end; never put one into a
+ *   struct or an array of your own. Symbols are versioned (LIBPZONE_0).
  *
  *   Threads: the library keeps no state of its own. Different objects may be
  *   used in different threads at once; one object by one thread at a time, or
@@ -215,6 +215,39 @@ int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *po
  * pools that are not there are left out. -ENOSPC */
 int pzone_defs_check_room(const struct pzone_defs *defs, const struct pzone_pools *pools,
 			  struct pzone_error *err);
+
+/* --- a new pool in a domain's XML --- */
+
+/* Set struct_bytes to sizeof(struct pzone_pool_new), and the rest to 0, NULL or -1 for
+ * what is said behind it. This is the one struct that is yours to make. */
+struct pzone_pool_new {
+	size_t struct_bytes;
+	const char *name;		/* NULL: the first free one of ua-pool0, ua-pool1, ... */
+	uint64_t size_bytes;		/* a multiple of 128 MiB and of the block */
+	uint64_t requested_bytes;	/* 0: all of it */
+	uint64_t block_bytes;		/* 0: 2 MiB, or the size of the huge pages behind it */
+	const char *emulator;		/* NULL: the domain keeps the one it has */
+	int node;			/* guest NUMA node; -1: the first */
+};
+
+/*
+ * Write the XML of a domain with one pool more: the virtio-mem device, the
+ * <qemu:override> that makes it a pool, and, where it is missing, what they
+ * need: room and slots in <maxMemory>, a NUMA cell, ACPI. All else stays as it is.
+ * *ret_old_xml is what was given, from the same writer, for a comparison by lines;
+ * *ret_name is the pool's name. -EINVAL, -EEXIST, -ENOENT, -ENOSPC
+ */
+int pzone_pool_add_xml(const char *domain_xml, const struct pzone_pool_new *pool,
+		       char **ret_old_xml, char **ret_new_xml, char **ret_name,
+		       struct pzone_error *err);
+/* The same from the persistent definition of a domain. Changes nothing. */
+int pzone_domain_pool_plan(virDomainPtr dom, const struct pzone_pool_new *pool,
+			   char **ret_old_xml, char **ret_new_xml, char **ret_name,
+			   struct pzone_error *err);
+/* Define what was planned; a domain that runs has the pool from its next start on.
+ * -EBUSY: the definition is no longer the old one. */
+int pzone_domain_pool_apply(virDomainPtr dom, const char *old_xml, const char *new_xml,
+			    struct pzone_error *err);
 
 /* --- definitions of a domain (its metadata) --- */
 

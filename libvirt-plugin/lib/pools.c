@@ -13,7 +13,6 @@
 #include <libvirt/virterror.h>
 #include "internal.h"
 
-#define QEMU_NS		"http://libvirt.org/schemas/domain/qemu/1.0"
 /* More than any sane domain; libvirt itself stops at 4 MiB strings. */
 #define DOMAIN_XML_MAX	(16 * 1024 * 1024)
 
@@ -27,7 +26,7 @@ struct pzone_pools {
 	size_t nr;
 };
 
-static xmlNodePtr first_child(xmlNodePtr parent, const char *name, const char *ns)
+xmlNodePtr pzl_xml_child(xmlNodePtr parent, const char *name, const char *ns)
 {
 	for (xmlNodePtr n = parent ? parent->children : NULL; n; n = n->next) {
 		if (n->type != XML_ELEMENT_NODE || strcmp((const char *)n->name, name))
@@ -38,7 +37,7 @@ static xmlNodePtr first_child(xmlNodePtr parent, const char *name, const char *n
 	return NULL;
 }
 
-static bool attr_is(xmlNodePtr node, const char *attr, const char *value)
+bool pzl_xml_attr_is(xmlNodePtr node, const char *attr, const char *value)
 {
 	xmlChar *text = xmlGetNoNsProp(node, BAD_CAST attr);
 	bool same = text && !strcmp((const char *)text, value);
@@ -47,10 +46,9 @@ static bool attr_is(xmlNodePtr node, const char *attr, const char *value)
 	return same;
 }
 
-/* A <size unit='KiB'>N</size> of libvirt's own; 0 when absent or odd. */
-static uint64_t size_of(xmlNodePtr parent, const char *name)
+uint64_t pzl_xml_size(xmlNodePtr parent, const char *name)
 {
-	xmlNodePtr node = first_child(parent, name, NULL);
+	xmlNodePtr node = pzl_xml_child(parent, name, NULL);
 	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
 	xmlChar *unit = node ? xmlGetNoNsProp(node, BAD_CAST "unit") : NULL;
 	uint64_t v, bytes = 0;
@@ -72,12 +70,12 @@ static bool override_on(xmlNodePtr override, const char *alias)
 		xmlNodePtr frontend;
 
 		if (dev->type != XML_ELEMENT_NODE || strcmp((const char *)dev->name, "device") ||
-		    !attr_is(dev, "alias", alias))
+		    !pzl_xml_attr_is(dev, "alias", alias))
 			continue;
-		frontend = first_child(dev, "frontend", QEMU_NS);
+		frontend = pzl_xml_child(dev, "frontend", PZL_QEMU_NS);
 		for (xmlNodePtr p = frontend ? frontend->children : NULL; p; p = p->next)
-			if (p->type == XML_ELEMENT_NODE && attr_is(p, "name", "pzone"))
-				on = attr_is(p, "type", "bool") && attr_is(p, "value", "true");
+			if (p->type == XML_ELEMENT_NODE && pzl_xml_attr_is(p, "name", "pzone"))
+				on = pzl_xml_attr_is(p, "type", "bool") && pzl_xml_attr_is(p, "value", "true");
 	}
 	return on;
 }
@@ -115,7 +113,7 @@ static bool global_on(xmlNodePtr commandline)
 /* A whole number in an element, -1 for anything else ("0-1", nothing). */
 static int number_of(xmlNodePtr parent, const char *name)
 {
-	xmlNodePtr node = first_child(parent, name, NULL);
+	xmlNodePtr node = pzl_xml_child(parent, name, NULL);
 	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
 	int number = -1;
 	uint64_t v;
@@ -129,9 +127,9 @@ static int number_of(xmlNodePtr parent, const char *name)
 static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr override,
 		    bool all_on, struct pzone_error *err)
 {
-	xmlNodePtr target = first_child(memory, "target", NULL);
-	xmlNodePtr alias = first_child(memory, "alias", NULL);
-	xmlNodePtr source = first_child(memory, "source", NULL);
+	xmlNodePtr target = pzl_xml_child(memory, "target", NULL);
+	xmlNodePtr alias = pzl_xml_child(memory, "alias", NULL);
+	xmlNodePtr source = pzl_xml_child(memory, "source", NULL);
 	struct pool *grown, *pool;
 	xmlChar *text;
 
@@ -147,18 +145,18 @@ static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr ove
 	if (!pool->name)
 		return pzl_nomem(err);
 	pools->nr++;
-	pool->pub.size_bytes = size_of(target, "size");
-	pool->pub.block_bytes = size_of(target, "block");
-	pool->pub.requested_bytes = size_of(target, "requested");
+	pool->pub.size_bytes = pzl_xml_size(target, "size");
+	pool->pub.block_bytes = pzl_xml_size(target, "block");
+	pool->pub.requested_bytes = pzl_xml_size(target, "requested");
 	pool->pub.memmap_bytes = pzl_memmap_bytes(pool->pub.size_bytes, pool->pub.block_bytes);
 	pool->pub.node = number_of(target, "node");
 	pool->pub.host_node = number_of(source, "nodemask");
-	pool->pub.page_bytes = size_of(source, "pagesize");
+	pool->pub.page_bytes = pzl_xml_size(source, "pagesize");
 	pool->pub.enabled = *pool->name && (all_on || override_on(override, pool->name));
 	return 0;
 }
 
-static int read_domain(const char *domain_xml, xmlDocPtr *ret_doc, struct pzone_error *err)
+int pzl_domain_xml_read(const char *domain_xml, xmlDocPtr *ret_doc, struct pzone_error *err)
 {
 	xmlNodePtr root;
 	int rc;
@@ -184,11 +182,11 @@ int pzone_defs_parse_domain(const char *domain_xml, struct pzone_defs **ret_defs
 	xmlDocPtr doc;
 	int rc;
 
-	rc = read_domain(domain_xml, &doc, err);
+	rc = pzl_domain_xml_read(domain_xml, &doc, err);
 	if (rc)
 		return rc;
-	metadata = first_child(xmlDocGetRootElement(doc), "metadata", NULL);
-	rc = pzl_defs_read(first_child(metadata, "pzones", PZONE_XML_NS), "domain XML", ret_defs,
+	metadata = pzl_xml_child(xmlDocGetRootElement(doc), "metadata", NULL);
+	rc = pzl_defs_read(pzl_xml_child(metadata, "pzones", PZONE_XML_NS), "domain XML", ret_defs,
 			   err);
 	xmlFreeDoc(doc);
 	return rc;
@@ -203,7 +201,7 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 	bool all_on;
 	int rc;
 
-	rc = read_domain(domain_xml, &doc, err);
+	rc = pzl_domain_xml_read(domain_xml, &doc, err);
 	if (rc)
 		goto out;
 	root = xmlDocGetRootElement(doc);
@@ -212,12 +210,12 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 		rc = pzl_nomem(err);
 		goto out;
 	}
-	devices = first_child(root, "devices", NULL);
-	override = first_child(root, "override", QEMU_NS);
-	all_on = global_on(first_child(root, "commandline", QEMU_NS));
+	devices = pzl_xml_child(root, "devices", NULL);
+	override = pzl_xml_child(root, "override", PZL_QEMU_NS);
+	all_on = global_on(pzl_xml_child(root, "commandline", PZL_QEMU_NS));
 	for (xmlNodePtr n = devices ? devices->children : NULL; !rc && n; n = n->next)
 		if (n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, "memory") &&
-		    attr_is(n, "model", "virtio-mem"))
+		    pzl_xml_attr_is(n, "model", "virtio-mem"))
 			rc = add_pool(pools, n, override, all_on, err);
 	/* The array has stopped moving: let the public halves point into it. */
 	for (size_t i = 0; i < pools->nr; i++)
