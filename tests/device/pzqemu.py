@@ -71,14 +71,14 @@ class QmpError(Exception):
 class Qemu:
     """One emulator. machine_args come after the pieces that all tests share."""
 
-    def __init__(self, *args, ram=256 * MiB, max_ram=16 * GiB):
+    def __init__(self, *args, ram=256 * MiB, max_ram=16 * GiB, accel="qtest"):
         need_emulator()
         self.tmp = tempfile.mkdtemp(prefix="pzone-device-")
         self.errors = open(self.tmp + "/stderr", "w+")
         qmp, qmp_far = socket.socketpair()
         qtest, qtest_far = socket.socketpair()
         argv = [EMULATOR, "-nodefaults", "-no-user-config", "-display", "none",
-                "-machine", "pc", "-accel", "qtest",
+                "-machine", "pc", "-accel", accel,
                 "-m", "size=%dB,maxmem=%dB,slots=4" % (ram, max_ram),
                 "-chardev", "socket,id=qmp,fd=%d" % qmp_far.fileno(),
                 "-mon", "chardev=qmp,mode=control",
@@ -102,6 +102,14 @@ class Qemu:
         self.errors.flush()
         with open(self.tmp + "/stderr") as f:
             return f.read()
+
+    def died(self):
+        """Whether the emulator is gone; it is given a moment to go."""
+        try:
+            self.proc.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def close(self):
         if self.proc.poll() is None:
