@@ -30,7 +30,7 @@ def job(host, *options):
 
 def migrate(d, to, *options):
     """virsh migrate of @d to where @to is, in the background."""
-    return subprocess.Popen(["virsh", "migrate", "--live", *options, "--xml", to.xml_path, d.name, to.host.uri,
+    return subprocess.Popen(["virsh", "migrate", "--live", *options, "--xml", to.xml_path, d.name, to.host.address,
                              "unix://%s/migrate.sock" % to.host.work],
                             env=d.host.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)

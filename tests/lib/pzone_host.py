@@ -118,9 +118,9 @@ class Host:
             self.conf_dir = os.path.join(work, "config/libvirt")
             self.run_dir = os.path.join(work, "run/libvirt")
             self.pid_dir = os.path.join(self.run_dir, "qemu/run")
-        self.uri = "qemu:///system" if self.system else "qemu:///session"
-        if name:
-            self.uri = self.uri.replace(":", "+unix:", 1) + "?socket=%s/libvirt-sock" % self.run_dir
+        kind = "system" if self.system else "session"
+        self.address = "qemu+unix:///%s?socket=%s/libvirt-sock" % (kind, self.run_dir)  # from any host
+        self.uri = self.address if name else "qemu:///" + kind
         self.accel, self.accel_why = accelerator()
         self.libvirtd = None
         self.pzoned = None
