@@ -82,6 +82,9 @@ int pzl_metadata_read(virDomainPtr dom, unsigned int target, struct pzone_defs *
 int pzl_metadata_write(virDomainPtr dom, unsigned int target, const struct pzone_defs *defs,
 		       struct pzone_error *err);
 
+/* The domain's name, and whether it ran. */
+const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active);
+
 /* "domain 'NAME' has no pool ..." */
 int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_pools *pools);
 

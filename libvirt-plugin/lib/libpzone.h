@@ -298,6 +298,7 @@ struct pzone_report {
 	unsigned int cgroups;
 	uint64_t free_bytes, anon_bytes, file_bytes, stuck_bytes, pinned_bytes;
 	uint64_t refaults, pressure_us, oom, oom_kill, reclaimed_bytes;
+	uint32_t reclaim_done_seq;	/* last order to reclaim that was carried out */
 };
 
 struct pzone_live_class {
@@ -317,6 +318,11 @@ struct pzone_live_class {
 	size_t nr_extents;
 	const struct pzone_report *report;	/* NULL: the guest said nothing */
 	uint64_t align_bytes;		/* of each extent; 0: the device does not say */
+	/* The lists may stop short of these; see pzone_live_query_extents(). */
+	uint64_t nr_wanted_total, nr_extents_total;
+	const char *last_error;		/* why it has not its size; NULL: no reason known */
+	bool reclaim_known;		/* the device says the following */
+	uint32_t reclaim_seq;		/* of the last order to reclaim; 0: none yet */
 };
 
 struct pzone_live_pool {
@@ -337,6 +343,12 @@ struct pzone_live_pool {
 struct pzone_live;			/* one answer of query-pzone */
 
 int pzone_live_query(virDomainPtr dom, struct pzone_live **ret_live, struct pzone_error *err);
+/*
+ * The same with up to max_extents in each of a class's lists (pzone_live_query(): 64)
+ * and, with a pool, of this pool alone. A device that can't choose gives all.
+ */
+int pzone_live_query_extents(virDomainPtr dom, const char *pool, unsigned int max_extents,
+			     struct pzone_live **ret_live, struct pzone_error *err);
 /* The same from the JSON text of a QMP reply or of its "return" value; who names
  * the domain in messages. */
 int pzone_live_parse(const char *json, const char *who, struct pzone_live **ret_live,
@@ -415,6 +427,7 @@ struct pzone_view {
 	const struct pzone_live_class *live;	/* NULL when !in_device */
 	bool used_known;		/* the guest reported */
 	uint64_t used_bytes;		/* actual - free */
+	unsigned int weight;		/* of the metadata; the default where that has none */
 };
 
 struct pzone_views;
@@ -436,6 +449,14 @@ const struct pzone_live *pzone_views_live(const struct pzone_views *views);
 const struct pzone_error *pzone_views_why(const struct pzone_views *views);
 /* Pools of the running XML, or of the persistent one when it is shut off. */
 const struct pzone_pools *pzone_views_pools(const struct pzone_views *views);
+
+/*
+ * One line of JSON, for programs: {"domain", "running", "pools": [...], "classes":
+ * [...]}, sizes and addresses in bytes; members are listed in virsh-pzone(1). With a
+ * pool or a class (NULL: all) only what belongs to it. ret_json is free()d.
+ */
+int pzone_views_json(const struct pzone_views *views, const char *pool, const char *class_name,
+		     char **ret_json, struct pzone_error *err);
 
 /* --- waiting --- */
 

@@ -20,7 +20,7 @@
 struct live_class {
 	struct pzone_live_class pub;
 	struct pzone_report report;
-	char *name, *cookie, *word;
+	char *name, *cookie, *word, *last_error;
 	struct pzone_extent *wanted, *extents;
 };
 
@@ -104,6 +104,12 @@ static uint64_t number(struct members *m, const char *key)
 	return value ? json_object_get_uint64(value) : 0;
 }
 
+/* A member that older QEMUs do not have; a wrong type is missed all the same. */
+static uint64_t number_or(struct members *m, const char *key, uint64_t otherwise)
+{
+	return json_object_object_get_ex(m->obj, key, NULL) ? number(m, key) : otherwise;
+}
+
 static char *string(struct members *m, const char *key)
 {
 	json_object *value = member(m, key, json_type_string);
@@ -140,10 +146,29 @@ static struct pzone_extent *extents(struct members *m, const char *key, size_t *
 	return list;
 }
 
+static const char *read_report(json_object *obj, struct pzone_report *report)
+{
+	struct members m = { .obj = obj };
+
+	report->cgroups = (unsigned int)number(&m, "cgroups");
+	report->free_bytes = number(&m, "free");
+	report->anon_bytes = number(&m, "anon");
+	report->file_bytes = number(&m, "file");
+	report->stuck_bytes = number(&m, "stuck");
+	report->pinned_bytes = number(&m, "pinned");
+	report->refaults = number(&m, "refaults");
+	report->pressure_us = number(&m, "pressure-us");
+	report->oom = number(&m, "oom");
+	report->oom_kill = number(&m, "oom-kill");
+	report->reclaimed_bytes = number(&m, "reclaimed");
+	report->reclaim_done_seq = (uint32_t)number_or(&m, "reclaim-done-seq", 0);
+	return m.missing;
+}
+
 static const char *read_class(json_object *obj, struct live_class *cls, const char *pool)
 {
 	struct members m = { .obj = obj };
-	json_object *report = NULL, *align = NULL;
+	json_object *report = NULL;
 	struct pzone_live_class *pub = &cls->pub;
 
 	cls->name = string(&m, "name");
@@ -158,8 +183,7 @@ static const char *read_class(json_object *obj, struct live_class *cls, const ch
 	pub->actual_bytes = number(&m, "actual");
 	pub->guarantee_bytes = number(&m, "guarantee");
 	pub->limit_bytes = number(&m, "limit");
-	if (json_object_object_get_ex(obj, "align", &align))
-		pub->align_bytes = number(&m, "align");
+	pub->align_bytes = number_or(&m, "align", 0);
 	for (int s = PZONE_STATE_SETTLED; cls->word && s <= PZONE_STATE_WAITING; s++)
 		if (!strcmp(cls->word, state_words[s]))
 			pub->state = s;
@@ -167,23 +191,19 @@ static const char *read_class(json_object *obj, struct live_class *cls, const ch
 	cls->extents = extents(&m, "extents", &pub->nr_extents);
 	pub->wanted = cls->wanted;
 	pub->extents = cls->extents;
+	pub->nr_wanted_total = number_or(&m, "nr-wanted-extents", pub->nr_wanted);
+	pub->nr_extents_total = number_or(&m, "nr-extents", pub->nr_extents);
+	pub->reclaim_known = json_object_object_get_ex(obj, "reclaim-seq", NULL);
+	pub->reclaim_seq = (uint32_t)number_or(&m, "reclaim-seq", 0);
+	if (json_object_object_get_ex(obj, "last-error", NULL))
+		cls->last_error = string(&m, "last-error");
+	pub->last_error = cls->last_error;
 	if (json_object_object_get_ex(obj, "report", &report)) {
-		struct members r = { .obj = report };
+		const char *missing = read_report(report, &cls->report);
 
-		cls->report.cgroups = (unsigned int)number(&r, "cgroups");
-		cls->report.free_bytes = number(&r, "free");
-		cls->report.anon_bytes = number(&r, "anon");
-		cls->report.file_bytes = number(&r, "file");
-		cls->report.stuck_bytes = number(&r, "stuck");
-		cls->report.pinned_bytes = number(&r, "pinned");
-		cls->report.refaults = number(&r, "refaults");
-		cls->report.pressure_us = number(&r, "pressure-us");
-		cls->report.oom = number(&r, "oom");
-		cls->report.oom_kill = number(&r, "oom-kill");
-		cls->report.reclaimed_bytes = number(&r, "reclaimed");
 		pub->report = &cls->report;
-		if (r.missing && !m.missing)
-			m.missing = r.missing;
+		if (missing && !m.missing)
+			m.missing = missing;
 	}
 	return m.missing;
 }
@@ -240,6 +260,7 @@ struct pzone_live *pzone_live_free(struct pzone_live *live)
 			free(pool->classes[c].name);
 			free(pool->classes[c].cookie);
 			free(pool->classes[c].word);
+			free(pool->classes[c].last_error);
 			free(pool->classes[c].wanted);
 			free(pool->classes[c].extents);
 		}
@@ -426,17 +447,40 @@ int pzone_live_parse(const char *json, const char *who, struct pzone_live **ret_
 	return rc;
 }
 
-int pzone_live_query(virDomainPtr dom, struct pzone_live **ret_live, struct pzone_error *err)
+/* Steals args. */
+static int query(virDomainPtr dom, json_object *args, struct pzone_live **ret_live,
+		 struct pzone_error *err)
 {
 	json_object *root, *value;
 	int rc;
 
-	rc = qmp(dom, "query-pzone", NULL, &root, &value, err);
+	rc = qmp(dom, "query-pzone", args, &root, &value, err);
 	if (rc)
 		return rc;
 	rc = read_live(value, virDomainGetName(dom), ret_live, err);
 	json_object_put(root);
 	return rc;
+}
+
+int pzone_live_query(virDomainPtr dom, struct pzone_live **ret_live, struct pzone_error *err)
+{
+	return query(dom, NULL, ret_live, err);
+}
+
+int pzone_live_query_extents(virDomainPtr dom, const char *pool, unsigned int max_extents,
+			     struct pzone_live **ret_live, struct pzone_error *err)
+{
+	json_object *args = json_object_new_object();
+	int rc;
+
+	if (!args)
+		return pzl_nomem(err);
+	if (pool)
+		json_object_object_add(args, "pool", json_object_new_string(pool));
+	json_object_object_add(args, "max-extents", json_object_new_int64(max_extents));
+	rc = query(dom, args, ret_live, err);
+	/* An older device has no such arguments, and gives all that there is. */
+	return rc == -EREMOTEIO ? query(dom, NULL, ret_live, err) : rc;
 }
 
 static void add_number(json_object *args, const char *key, uint64_t value)

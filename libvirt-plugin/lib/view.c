@@ -19,6 +19,7 @@ struct pzone_views {
 	struct pzone_live *live;
 	struct pzone_pools *pools;
 	struct pzone_error why;
+	char *domain;
 	bool active;
 };
 
@@ -30,6 +31,7 @@ struct pzone_views *pzone_views_free(struct pzone_views *views)
 		pzone_live_free(views->live);
 		pzone_pools_free(views->pools);
 		free(views->views);
+		free(views->domain);
 		free(views);
 	}
 	return NULL;
@@ -66,6 +68,7 @@ static struct pzone_view *find_or_add(struct pzone_views *views, const char *nam
 			return &views->views[i];
 	view = &views->views[views->nr++];	/* room was made for all */
 	view->name = name;
+	view->weight = PZONE_WEIGHT_DEFAULT;
 	return view;
 }
 
@@ -86,6 +89,7 @@ static void add_defs(struct pzone_views *views, const struct pzone_defs *defs, b
 			view->pool = def->pool;
 			view->guarantee_bytes = def->guarantee_bytes;
 			view->limit_bytes = def->limit_bytes;
+			view->weight = def->weight;
 		}
 		if (config || !view->in_config)
 			view->config_size_bytes = def->size_bytes;
@@ -168,7 +172,8 @@ int pzone_domain_list(virDomainPtr dom, struct pzone_views **ret_views,
 
 	if (!views)
 		return pzl_nomem(err);
-	rc = gather(views, dom, err);
+	views->domain = strdup(virDomainGetName(dom));
+	rc = views->domain ? gather(views, dom, err) : pzl_nomem(err);
 	if (rc)
 		goto out;
 	room += views->config ? pzone_defs_count(views->config) : 0;
@@ -228,6 +233,12 @@ const struct pzone_error *pzone_views_why(const struct pzone_views *views)
 const struct pzone_pools *pzone_views_pools(const struct pzone_views *views)
 {
 	return views->pools;
+}
+
+const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active)
+{
+	*ret_active = views->active;
+	return views->domain;
 }
 
 /* --- waiting --- */

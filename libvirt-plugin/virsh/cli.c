@@ -61,9 +61,9 @@ void cli_extra(struct cli_ctl *ctl, const char *fmt, ...)
 const struct cli_cmd_def *cli_find_cmd(struct cli_ctl *ctl, const char *name)
 {
 	for (const struct cli_group *const *g = ctl->groups; *g; g++)
-		for (const struct cli_cmd_def *c = (*g)->cmds; c->name; c++)
-			if (!strcmp(c->name, name))
-				return c;
+		for (const struct cli_cmd_def *const *c = (*g)->cmds; *c; c++)
+			if (!strcmp((*c)->name, name))
+				return *c;
 	return NULL;
 }
 
@@ -79,9 +79,9 @@ void cli_help_group(const struct cli_group *group, bool colon)
 {
 	printf(" %s (help keyword '%s')%s\n", group->title, group->keyword,
 	       colon ? ":" : "");
-	for (const struct cli_cmd_def *c = group->cmds; c->name; c++)
-		if (!c->hidden)
-			printf("    %-30s %s\n", c->name, c->help);
+	for (const struct cli_cmd_def *const *c = group->cmds; *c; c++)
+		if (!(*c)->hidden)
+			printf("    %-30s %s\n", (*c)->name, (*c)->help);
 	printf("\n");
 }
 

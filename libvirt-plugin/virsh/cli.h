@@ -72,7 +72,7 @@ struct cli_cmd_def {
 struct cli_group {
 	const char *title;
 	const char *keyword;
-	const struct cli_cmd_def *cmds;	/* ends with a NULL name */
+	const struct cli_cmd_def *const *cmds;	/* ends with NULL */
 };
 
 /* One parsed command. Values belong to the line that it came from. */

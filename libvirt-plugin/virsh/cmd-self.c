@@ -43,10 +43,9 @@ static int cmd_help(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 static void print_cmd_names(struct cli_ctl *ctl, const char *prefix)
 {
 	for (const struct cli_group *const *g = ctl->groups; *g; g++)
-		for (const struct cli_cmd_def *c = (*g)->cmds; c->name; c++)
-			if (!c->hidden &&
-			    !strncmp(c->name, prefix, strlen(prefix)))
-				printf("%s\n", c->name);
+		for (const struct cli_cmd_def *const *c = (*g)->cmds; *c; c++)
+			if (!(*c)->hidden && !strncmp((*c)->name, prefix, strlen(prefix)))
+				printf("%s\n", (*c)->name);
 }
 
 static void print_opt_names(const struct cli_cmd *cmd, const char *prefix)
@@ -103,14 +102,17 @@ static int cmd_complete(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	return CLI_OK;
 }
 
-static const struct cli_cmd_def self_cmds[] = {
-	{ "help", cmd_help, "print help",
-	  "Prints global help, command specific help, or help for a\n"
-	  "    group of related commands", opts_help, false },
-	{ "complete", cmd_complete, "internal command for autocompletion",
-	  "internal use only", opts_complete, true },
-	{ 0 }
+static const struct cli_cmd_def def_help = {
+	"help", cmd_help, "print help",
+	"Prints global help, command specific help, or help for a\n"
+	"    group of related commands", opts_help, false
 };
+static const struct cli_cmd_def def_complete = {
+	"complete", cmd_complete, "internal command for autocompletion",
+	"internal use only", opts_complete, true
+};
+
+static const struct cli_cmd_def *const self_cmds[] = { &def_help, &def_complete, NULL };
 
 const struct cli_group self_group = {
 	"virsh-pzone itself", "virsh-pzone", self_cmds

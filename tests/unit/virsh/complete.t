@@ -23,10 +23,11 @@ ok(words("pzone-info", "--domain", "demo", "--class", "") == CLASSES, "classes, 
    words("pzone-info", "--domain", "demo", "--class", ""))
 ok(words("pzone-list", "demo", "--pool", "") == ["ua-fast", "ua-slow"], "pools",
    words("pzone-list", "demo", "--pool", ""))
-ok(words("pzone-list", "demo", "--") == ["--bytes", "--name", "--pool"],
+ok(words("pzone-list", "demo", "--format", "") == ["json", "text"], "formats")
+ok(words("pzone-list", "demo", "--") == ["--bytes", "--format", "--name", "--pool"],
    "options that were not given yet", words("pzone-list", "demo", "--"))
 ok(words("pzone-list", "demo", "--by") == ["--bytes"], "part of an option")
-ok(words("pzone-list", "demo", "") == ["--bytes", "--name", "--pool"],
+ok(words("pzone-list", "demo", "") == ["--bytes", "--format", "--name", "--pool"],
    "options when nothing else can come", words("pzone-list", "demo", ""))
 ok(words("pzone-define", "demo", "") == [], "a file name is left to the shell")
 ok(words("pzone-info", "nosuch", "") == [], "an unknown domain: nothing, no error")

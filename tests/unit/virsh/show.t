@@ -90,6 +90,12 @@ golden("info-running-bytes", ["pzone-info", "demo", "db", "--bytes"], qmp=[SETTL
 golden("info-partial", ["pzone-info", "demo", "db"], qmp=[fast(
     db(256, actual=320, state="partial", wanted=[(DB_ADDR, 256)],
        extents=[(DB_ADDR, 300), (DB_ADDR + 400 * MIB, 20)], stuck=64, pinned=12, anon=320))])
+golden("list-json", ["pzone-list", "demo", "--format", "json"], qmp=[SETTLED])
+golden("list-json-off", ["pzone-list", "off", "--format=json"])
+golden("info-json", ["pzone-info", "demo", "batch", "--format", "json"], qmp=[SETTLED])
+golden("list-json-readonly", ["-r", "pzone-list", "demo", "--format", "json"])
+refused("list-format", ["pzone-list", "demo", "--format", "yaml"])
+refused("list-name-json", ["pzone-list", "demo", "--name", "--format", "json"])
 golden("pool-list-running", ["pzone-pool-list", "demo"], qmp=[SETTLED])
 golden("pool-list-running-bytes", ["pzone-pool-list", "demo", "--bytes"], qmp=[SETTLED])
 
