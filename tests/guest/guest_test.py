@@ -70,6 +70,12 @@ class Tap:
                     print('# ' + line, file=sys.stderr, flush=True)
         return bool(good)
 
+    def skip(self, what, why):
+        if self.parent:
+            return self.parent.skip(what, why)
+        self.count += 1
+        print('ok %d - %s # SKIP %s' % (self.count, what, why), flush=True)
+
     def equal(self, got, want, what):
         return self.ok(got == want, what, 'got:    %r' % (got,), 'wanted: %r' % (want,))
 
@@ -227,6 +233,18 @@ class Tap:
         last = r.out.strip().splitlines()[-1:] or ['']
         return self.ok(r.status == 0 and last[0].startswith('ok'), what,
                        'status %d: %s %s' % (r.status, r.out[-300:], r.err[-300:]))
+
+    def leave(self, cls, name, command, until):
+        """Start a program that outlives the agent's client, with a log of its own."""
+        self.vm.sh('setsid pz-exec %s %s >/tmp/%s.log 2>&1 </dev/null & '
+                   'until grep -q %s /tmp/%s.log; do usleep 100000; done' % (cls, command, name, until, name), 60)
+
+    def left_well(self, *names):
+        """Tell such programs to verify and end; they must find no fault."""
+        for name in names:
+            said = self.vm.sh("pid=$(sed -n 's/^pid //p' /tmp/%s.log); kill $pid; while [ -d /proc/$pid ]; "
+                              "do usleep 100000; done; tail -n 1 /tmp/%s.log" % (name, name), 60)
+            self.ok(said.startswith('ok'), 'memory of %s is what was written' % name, said)
 
     def events(self, group):
         """pzone.events of a cgroup."""

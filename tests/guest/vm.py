@@ -478,3 +478,50 @@ class VM:
         return self.wait(settled, lambda: 'classes did not settle: ' + ', '.join(
             '%s %s %d/%d MiB' % (c['name'], c['state'], c['actual'] >> 20, c['size'] >> 20)
             for c in self.classes().values()), timeout)
+
+    # --- migration ---
+
+    def capabilities(self, *names):
+        """Switch migration capabilities on; all others are off."""
+        all_ = [c['capability'] for c in self.qmp.command('query-migrate-capabilities')]
+        self.qmp.command('migrate-set-capabilities', capabilities=[
+            {'capability': c, 'state': c in names} for c in sorted(all_, key=lambda c: c in names)])
+
+    def migration(self):
+        return self.qmp.command('query-migrate').get('status')
+
+    def wait_migration(self, *wanted, timeout=60):
+        """Wait until a migration has come to one of these states; returns it."""
+        def reached():
+            now = self.migration()
+            if now == 'failed' and 'failed' not in wanted:
+                raise VMError('migration: %s' % self.qmp.command('query-migrate'))
+            return now if now in wanted else None
+        return self.wait(reached, lambda: 'migration is %s, not %s' % (self.migration(), ' or '.join(wanted)),
+                         timeout)
+
+    def expect(self, uri):
+        """In a VM that was started with -incoming defer: wait for one to come in."""
+        self.qmp.command('migrate-incoming', uri=uri)
+
+    def arrive(self, timeout=60):
+        """Wait until what came in runs, and the guest's agent answers."""
+        self.wait(lambda: self.qmp.command('query-status')['status'] not in ('inmigrate', 'restore-vm'),
+                  'the state is read', timeout)
+        if not self.qmp.command('query-status')['running']:
+            self.qmp.command('cont')
+        self.connect()
+
+    def memfd_bytes(self, ident):
+        """Memory that the host has for a pool with a memory-backend-memfd."""
+        found = []
+        directory = '/proc/%d/fd' % self.proc.pid
+        for fd in os.listdir(directory):
+            link = os.path.join(directory, fd)
+            if 'memfd:memory-backend-memfd' in os.readlink(link):
+                st = os.stat(link)
+                if st.st_size == next(p.size for p in self.pools if p.ident == ident):
+                    found.append(512 * st.st_blocks)
+        if len(found) != 1:
+            raise VMError('pool %s: %d memfds of its size' % (ident, len(found)))
+        return found[0]
