@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,9 @@
 #include "elastic.h"
 #include "log.h"
 #include "work.h"
+
+/* From the hook's question to the first look at the domain that runs. */
+#define ADMISSION_US	60000000
 
 /* A domain without anything elastic is looked at for its figures only: seldom. */
 #define IDLE_TICKS	5
@@ -24,14 +28,23 @@ struct domain {
 	struct balance_class *classes;	/* of all pools, as live has them */
 	struct elastic_decision *last;	/* one for each class */
 	struct elastic_order *orders;	/* one for each class at most */
+	uint64_t *promised;		/* to each pool: memory map and guarantees */
 	size_t nr_pools, nr_classes, nr_orders;
 	bool has_elastic;
+};
+
+/* A domain that was admitted and has not been seen running yet. */
+struct admission {
+	uint64_t until_us;
+	uint64_t *promised;		/* by budget */
+	size_t nr;			/* budgets; another number is from before a reload */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* all below: under lock */
 static const struct config *config;
 static GHashTable *domains;		/* uuid -> struct domain */
+static GHashTable *admissions;		/* uuid -> struct admission */
 static struct balance_group *groups;	/* as config->budgets */
 static struct elastic_counters counters;
 static uint64_t nr_ticks;
@@ -65,7 +78,16 @@ static void domain_free(void *opaque)
 	free(d->classes);
 	free(d->last);
 	free(d->orders);
+	free(d->promised);
 	free(d);
+}
+
+static void admission_free(void *opaque)
+{
+	struct admission *a = opaque;
+
+	free(a->promised);
+	free(a);
 }
 
 static void set_groups(void)
@@ -85,8 +107,10 @@ void elastic_configure(const struct config *new_config)
 
 	pthread_mutex_lock(&lock);
 	config = new_config;
-	if (!domains)
+	if (!domains) {
 		domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, domain_free);
+		admissions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, admission_free);
+	}
 	set_groups();
 	/* Which budget a pool belongs to comes with its next look. */
 	g_hash_table_iter_init(&iter, domains);
@@ -133,8 +157,8 @@ static void fill_class(struct balance_class *to, const struct pzone_live_class *
 		.limit = cls->limit_bytes,
 		.size = cls->size_bytes,
 		.actual = cls->actual_bytes,
-		.unit = pool->block_bytes ? pool->block_bytes : 1,
-		.weight = BALANCE_WEIGHT_DEFAULT,
+		.unit = MAX(MAX(pool->block_bytes, cls->align_bytes), 1),
+		.weight = def ? def->weight : BALANCE_WEIGHT_DEFAULT,
 		.elastic = is_elastic(cls, pool, def),
 		.sampled_us = sampled_us,
 	};
@@ -182,6 +206,26 @@ static void inherit(struct domain *d, struct domain *old)
 	inherit_orders(d, old);
 }
 
+/*
+ * What nothing may take from a pool's classes: those that are defined, be they
+ * there already or not, and those that somebody made by hand.
+ */
+static uint64_t promised_to(const char *pool, uint64_t memmap, const struct pzone_defs *defs,
+			    const struct domain *d, size_t index)
+{
+	const struct pzone_live_class *cls;
+	const struct pzone_def *def;
+	uint64_t sum = memmap;
+
+	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++)
+		if (!strcmp(def->pool, pool))
+			sum += def->guarantee_bytes;
+	for (size_t c = 0; d && (cls = pzone_live_class_at(d->live, index, c)); c++)
+		if (!pzone_defs_find(defs, cls->name))
+			sum += cls->guarantee_bytes;
+	return sum;
+}
+
 static struct domain *domain_new(const char *uuid, const char *name, const struct pzone_defs *defs,
 				 const struct pzone_pools *pools, struct pzone_live *live)
 {
@@ -201,7 +245,9 @@ static struct domain *domain_new(const char *uuid, const char *name, const struc
 	d->classes = calloc(d->nr_classes + 1, sizeof(*d->classes));
 	d->last = calloc(d->nr_classes + 1, sizeof(*d->last));
 	d->orders = calloc(d->nr_classes + 1, sizeof(*d->orders));
-	if (!d->uuid || !d->name || !d->pools || !d->classes || !d->last || !d->orders) {
+	d->promised = calloc(d->nr_pools + 1, sizeof(*d->promised));
+	if (!d->uuid || !d->name || !d->pools || !d->classes || !d->last || !d->orders ||
+	    !d->promised) {
 		domain_free(d);
 		return NULL;
 	}
@@ -220,6 +266,7 @@ static struct domain *domain_new(const char *uuid, const char *name, const struc
 			.classes = &d->classes[i],
 			.nr_classes = pool->nr_classes,
 		};
+		d->promised[p] = promised_to(pool->name, pool->memmap_bytes, defs, d, p);
 		for (size_t c = 0; (cls = pzone_live_class_at(live, p, c)); c++, i++) {
 			fill_class(&d->classes[i], cls, pool, pzone_defs_find(defs, cls->name),
 				   d->looked_us);
@@ -346,6 +393,7 @@ int elastic_update(const char *uuid, const char *name, const struct pzone_defs *
 	if (old)
 		inherit(d, old);
 	g_hash_table_replace(domains, d->uuid, d);
+	g_hash_table_remove(admissions, uuid);
 	if (anybody_short(d))
 		run_round(uuid);
 	pthread_mutex_unlock(&lock);
@@ -436,16 +484,122 @@ static struct held held_of(size_t group, const char *without_uuid)
 			if (pool->group != group)
 				continue;
 			held.bytes += pool->memmap;
-			held.guaranteed += pool->memmap;
+			held.guaranteed += d->promised[p];
 			for (size_t i = 0; i < pool->nr_classes; i++) {
 				const struct balance_class *cls = &pool->classes[i];
 
 				held.bytes += MAX(cls->size, cls->actual);
-				held.guaranteed += cls->elastic ? cls->guarantee : cls->size;
 			}
 		}
 	}
 	return held;
+}
+
+/* With the lock. What was admitted lately and does not run yet. */
+static uint64_t admitted_to(size_t group, const char *without_uuid)
+{
+	uint64_t now = now_us(), sum = 0;
+	struct admission *a;
+	GHashTableIter iter;
+	const char *uuid;
+
+	g_hash_table_iter_init(&iter, admissions);
+	while (g_hash_table_iter_next(&iter, (void **)&uuid, (void **)&a)) {
+		if (a->until_us <= now || a->nr != config->nr_budgets)
+			g_hash_table_iter_remove(&iter);
+		else if (!without_uuid || strcmp(without_uuid, uuid))
+			sum += a->promised[group];
+	}
+	return sum;
+}
+
+static int no_room(const char *what, uint64_t need, uint64_t left,
+		   const struct config_budget *budget, struct pzone_error *err)
+{
+	char want[32], has[32], size[32];
+
+	err->code = PZONE_ERR_NO_SPACE;
+	snprintf(err->message, sizeof(err->message),
+		 "%s needs %s, and budget '%s' of this host has %s left of %s: lower guarantees, stop a domain, or raise size= in pzoned.conf",
+		 what, pzone_size_format(need, true, want, sizeof(want)), budget->name,
+		 pzone_size_format(left, true, has, sizeof(has)),
+		 pzone_size_format(budget->bytes, false, size, sizeof(size)));
+	return -ENOSPC;
+}
+
+/* With the lock. Does a pool fit its budget, on top of what this domain's others take? */
+static int admit_pool(const struct pzone_pool *pool, const struct pzone_defs *defs,
+		      const char *uuid, uint64_t *promised, struct pzone_error *err)
+{
+	size_t g = config_budget_of(config, pool);
+	const struct config_budget *budget;
+	const struct pzone_def *def;
+	char what[128];
+	uint64_t left;
+
+	if (!pool->enabled || g == BALANCE_NO_GROUP)
+		return 0;
+	budget = &config->budgets[g];
+	left = held_of(g, uuid).guaranteed + admitted_to(g, uuid) + promised[g];
+	left = budget->bytes > left ? budget->bytes - left : 0;
+	promised[g] += promised_to(pool->name, pool->memmap_bytes, defs, NULL, 0);
+	if (pool->memmap_bytes > left) {
+		snprintf(what, sizeof(what), "the memory map of pool '%s'", pool->name);
+		return no_room(what, pool->memmap_bytes, left, budget, err);
+	}
+	left -= pool->memmap_bytes;
+	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+		if (strcmp(def->pool, pool->name))
+			continue;
+		snprintf(what, sizeof(what), "the guarantee of class '%s' in pool '%s'", def->name,
+			 pool->name);
+		if (def->guarantee_bytes > left)
+			return no_room(what, def->guarantee_bytes, left, budget, err);
+		left -= def->guarantee_bytes;
+	}
+	return 0;
+}
+
+/* With the lock. Takes promised over. */
+static void remember_admission(const char *uuid, uint64_t *promised)
+{
+	struct admission *a = g_new0(struct admission, 1);
+
+	a->until_us = now_us() + ADMISSION_US;
+	a->promised = promised;
+	a->nr = config->nr_budgets;
+	g_hash_table_replace(admissions, g_strdup(uuid), a);
+}
+
+int elastic_admit(const char *domain_xml, struct pzone_error *err)
+{
+	struct pzone_pools *pools = NULL;
+	struct pzone_defs *defs = NULL;
+	const struct pzone_pool *pool;
+	uint64_t *promised = NULL;
+	char uuid[VIR_UUID_STRING_BUFLEN] = "";
+	int rc;
+
+	rc = pzone_pools_parse(domain_xml, &pools, err);
+	if (!rc)
+		rc = pzone_defs_parse_domain(domain_xml, &defs, err);
+	if (rc)
+		goto out;
+	snprintf(uuid, sizeof(uuid), "%s", pzone_pools_uuid(pools));
+	pthread_mutex_lock(&lock);
+	promised = g_new0(uint64_t, config->nr_budgets + 1);
+	for (size_t i = 0; !rc && (pool = pzone_pools_at(pools, i)); i++)
+		rc = admit_pool(pool, defs, uuid, promised, err);
+	if (!rc && *uuid && !g_hash_table_contains(domains, uuid)) {
+		remember_admission(uuid, promised);
+		promised = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+out:
+	g_free(promised);
+	pzone_pools_free(pools);
+	pzone_defs_free(defs);
+	return rc;
 }
 
 void elastic_visit(const struct elastic_visitor *visitor, void *opaque)

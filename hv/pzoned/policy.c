@@ -106,6 +106,12 @@ static bool same_cookie(const struct pzone_def *def, const struct pzone_live_cla
 	return !strcmp(cookie, cls->cookie);
 }
 
+/* The align is for a class's life. A QEMU that says nothing of it knows none. */
+static bool other_align(const struct pzone_def *def, const struct pzone_live_class *cls)
+{
+	return def->align_bytes && cls->align_bytes && def->align_bytes != cls->align_bytes;
+}
+
 /* A class that has what it was told and is not there: only the guest can help. */
 static void explain(struct policy_plan *plan, const struct pzone_live_class *cls)
 {
@@ -141,6 +147,10 @@ static void plan_def(struct policy_plan *plan, const struct pzone_def *def,
 		if (same_cookie(def, cls)) {
 			if (pass == 2)
 				explain(plan, cls);
+		} else if (other_align(def, cls)) {
+			if (pass == 2)
+				say(plan, "class '%s' is defined with another <align> than it was made with, which can't be changed: undefine it, and define it again",
+				    def->name);
 		} else if (pass == (more ? 1 : 0)) {
 			add_def(plan, POLICY_SET, def, pzone_cookie_is_ours(cls->cookie) ?
 				"the XML has changed" : "the XML defines it now");

@@ -22,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <glib.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include "config.h"
@@ -29,6 +30,7 @@
 #include "libpzone.h"
 #include "link.h"
 #include "log.h"
+#include "server.h"
 #include "work.h"
 
 #define DEFAULT_URI		"qemu:///system"
@@ -187,6 +189,14 @@ static int setup_loop(const sigset_t *signals)
 	return work_start(config->period_ms);
 }
 
+/* Not with --once: that one may run beside the daemon. */
+static int start_server(const char *runtime_dir)
+{
+	g_autofree char *path = g_strdup_printf("%s/pzoned.sock", runtime_dir);
+
+	return server_start(config->socket ? config->socket : path, config->metrics_address);
+}
+
 static int bad_usage(const char *what)
 {
 	fprintf(stderr, "pzoned: %s; see pzoned --help\n", what);
@@ -267,6 +277,8 @@ int main(int argc, char **argv)
 	}
 	elastic_configure(config);
 	work_init(uri, once);
+	if (!once && start_server(runtime_dir))
+		return 1;
 	if (setup_loop(&signals) || link_start(uri, once, finish)) {
 		log_err("can't set up the event loop: %s", strerror(errno));
 		return 1;
@@ -277,6 +289,7 @@ int main(int argc, char **argv)
 			exit_status = 1;
 		}
 	work_stop();
+	server_stop();
 	if (!work_wait_idle(GRACE_MS))
 		log_info("not waiting for domains that do not answer");
 	/* Threads may still hold connections: end without tearing anything down. */

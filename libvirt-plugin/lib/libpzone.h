@@ -199,6 +199,8 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 int pzone_pools_get(virDomainPtr dom, unsigned int flags, struct pzone_pools **ret_pools,
 		    struct pzone_error *err);
 struct pzone_pools *pzone_pools_free(struct pzone_pools *pools);
+/* <uuid> of that domain XML, "" when it has none. */
+const char *pzone_pools_uuid(const struct pzone_pools *pools);
 size_t pzone_pools_count(const struct pzone_pools *pools);
 const struct pzone_pool *pzone_pools_at(const struct pzone_pools *pools, size_t index);
 const struct pzone_pool *pzone_pools_find(const struct pzone_pools *pools, const char *name);

@@ -24,6 +24,7 @@ struct pool {
 struct pzone_pools {
 	struct pool *pools;
 	size_t nr;
+	char *uuid;
 };
 
 xmlNodePtr pzl_xml_child(xmlNodePtr parent, const char *name, const char *ns)
@@ -199,6 +200,7 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 	xmlNodePtr root, devices, override;
 	xmlDocPtr doc = NULL;
 	bool all_on;
+	xmlChar *uuid;
 	int rc;
 
 	rc = pzl_domain_xml_read(domain_xml, &doc, err);
@@ -207,6 +209,13 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 	root = xmlDocGetRootElement(doc);
 	pools = calloc(1, sizeof(*pools));
 	if (!pools) {
+		rc = pzl_nomem(err);
+		goto out;
+	}
+	uuid = xmlNodeGetContent(pzl_xml_child(root, "uuid", NULL));
+	pools->uuid = strdup(uuid ? (const char *)uuid : "");
+	xmlFree(uuid);
+	if (!pools->uuid) {
 		rc = pzl_nomem(err);
 		goto out;
 	}
@@ -258,9 +267,15 @@ struct pzone_pools *pzone_pools_free(struct pzone_pools *pools)
 		for (size_t i = 0; i < pools->nr; i++)
 			free(pools->pools[i].name);
 		free(pools->pools);
+		free(pools->uuid);
 		free(pools);
 	}
 	return NULL;
+}
+
+const char *pzone_pools_uuid(const struct pzone_pools *pools)
+{
+	return pools->uuid;
 }
 
 size_t pzone_pools_count(const struct pzone_pools *pools)
