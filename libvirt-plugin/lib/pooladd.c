@@ -428,9 +428,11 @@ static int need_room(struct edit *e)
 static int need_acpi(struct edit *e)
 {
 	xmlNodePtr features = pzl_xml_child(e->root, "features", NULL);
+	xmlNodePtr cpu = pzl_xml_child(e->root, "cpu", NULL);
 
 	if (!features)
-		return add_xml(e, e->root, e->devices, 0, "<features>\n    <acpi/>\n  </features>");
+		return add_xml(e, e->root, cpu ? cpu : e->devices, 0,
+			       "<features>\n    <acpi/>\n  </features>");
 	if (pzl_xml_child(features, "acpi", NULL))
 		return 0;
 	return add_xml(e, features, NULL, 1, "<acpi/>");

@@ -306,7 +306,7 @@ int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_poo
 				 who, *pools->pools[0].name ? " '" : "", pools->pools[0].name,
 				 *pools->pools[0].name ? "'" : "");
 	return pzl_error(err, -ENOENT, PZONE_ERR_NO_POOL,
-			 "domain '%s' has no pool: give it a virtio-mem device with an alias ua-NAME and the property pzone on",
+			 "domain '%s' has no pool: virsh pzone-pool-add gives it one",
 			 who);
 }
 

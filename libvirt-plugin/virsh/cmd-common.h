@@ -15,6 +15,7 @@
 /* ---- the commands, for the table in cmd-pzone.c ---- */
 
 extern const struct cli_cmd_def def_list, def_info, def_pool_list;	/* cmd-show.c */
+extern const struct cli_cmd_def def_pool_add;				/* cmd-pool.c */
 extern const struct cli_cmd_def def_define, def_undefine, def_resize;	/* cmd-change.c */
 extern const struct cli_cmd_def def_set, def_reclaim;
 extern const struct cli_cmd_def def_stats;				/* cmd-stats.c */

@@ -12,6 +12,7 @@ static const struct cli_cmd_def *const pzone_cmds[] = {
 	&def_define,
 	&def_info,
 	&def_list,
+	&def_pool_add,
 	&def_pool_list,
 	&def_resize,
 	&def_set,

@@ -359,7 +359,7 @@ static int cmd_pool_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	}
 	any = any_enabled_pool(pools);
 	if (!any && !cli_opt_bool(cmd, "all")) {
-		cli_error(ctl, "domain '%s' has no pool; --all shows its virtio-mem devices, pzone(7) how to make one a pool",
+		cli_error(ctl, "domain '%s' has no pool; --all shows its virtio-mem devices, pzone-pool-add gives it one",
 			  virDomainGetName(dom));
 		goto out;
 	}

@@ -3,7 +3,7 @@
 """virsh-pzone: help and the command line itself, in virsh's manner."""
 from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-wildcard-import
 
-COMMANDS = ["define", "info", "list", "pool-list", "resize", "set", "undefine"]
+COMMANDS = ["define", "info", "list", "pool-add", "pool-list", "resize", "set", "undefine"]
 
 golden("help", ["help"])
 golden("help-pzone", ["help", "pzone"])
