@@ -198,6 +198,14 @@ ssize_t pz_pool_handle_request(struct pz_pool *pool, const void *req, size_t req
 			       void *resp, size_t resp_len);
 
 /*
+ * What pz_pool_handle_request() would hand to the ops for this request now: the extents
+ * of a PLUG or UNPLUG that is in order, in its order; 0 for any other. So the device can
+ * make memory ready before. `ret` has room for VIRTIO_PZONE_MAX_ENTRIES.
+ */
+uint32_t pz_pool_changes(struct pz_pool *pool, const void *req, size_t req_len, bool *ret_plug,
+			 struct pz_extent *ret);
+
+/*
  * Everything was unplugged behind the core's back (system reset, UNPLUG_ALL): the
  * actual layout is empty, dying classes are gone, what classes lacked they are
  * given, what the guest said of them is forgotten, and the generation moves.

@@ -330,7 +330,7 @@ static struct virtio_pzone_event get_event(const struct request *request, uint32
 	return e;
 }
 
-static bool validate_event(const struct pz_pool *pool, const struct request *request)
+static bool validate_event(const struct request *request)
 {
 	uint32_t i;
 
@@ -338,9 +338,8 @@ static bool validate_event(const struct pz_pool *pool, const struct request *req
 		return false;
 	for (i = 0; i < request->nr; i++) {
 		struct virtio_pzone_event e = get_event(request, i);
-		uint32_t id = le32toh(e.class_id);
 
-		if (e.reserved || id == VIRTIO_PZONE_CLASS_MEMMAP || !pz_class_id(pool, id) ||
+		if (e.reserved || le32toh(e.class_id) == VIRTIO_PZONE_CLASS_MEMMAP ||
 		    le32toh(e.kind) > VIRTIO_PZONE_EVENT_OOM)
 			return false;
 	}
@@ -351,13 +350,15 @@ static struct reply event(struct pz_pool *pool, const struct request *request)
 {
 	uint32_t i;
 
-	if (!validate_event(pool, request))
+	if (!validate_event(request))
 		return (struct reply) { VIRTIO_PZONE_RESP_ERROR, 0, 0 };
 	for (i = 0; pool->ops && pool->ops->event && i < request->nr; i++) {
 		struct virtio_pzone_event e = get_event(request, i);
+		uint32_t id = le32toh(e.class_id);
 
-		pool->ops->event(pool->opaque, le32toh(e.class_id), le32toh(e.kind),
-				 le32toh(e.wanted_blocks));
+		if (!pz_class_id(pool, id))
+			continue;	/* it has just gone */
+		pool->ops->event(pool->opaque, id, le32toh(e.kind), le32toh(e.wanted_blocks));
 	}
 	return (struct reply) { VIRTIO_PZONE_RESP_ACK, 0, 0 };
 }
@@ -457,4 +458,25 @@ ssize_t pz_pool_handle_request(struct pz_pool *pool, const void *req, size_t req
 	if (!reply.nr)
 		return sizeof(header);
 	return sizeof(header) + reply.nr * reply_size(request.type);
+}
+
+uint32_t pz_pool_changes(struct pz_pool *pool, const void *req, size_t req_len, bool *ret_plug,
+			 struct pz_extent *ret)
+{
+	struct request request = { .reply_room = SIZE_MAX };
+	uint16_t type;
+	uint32_t i;
+
+	if (!decode(req, req_len, &request) ||
+	    (request.type != VIRTIO_PZONE_REQ_PLUG && request.type != VIRTIO_PZONE_REQ_UNPLUG))
+		return 0;
+	*ret_plug = request.type == VIRTIO_PZONE_REQ_PLUG;
+	if (!validate_change(pool, &request, *ret_plug, &type))
+		return 0;
+	for (i = 0; i < request.nr; i++) {
+		struct virtio_pzone_extent e = get_extent(&request, i);
+
+		ret[i] = (struct pz_extent) { e.class_id, e.first_block, e.nr_blocks };
+	}
+	return request.nr;
 }

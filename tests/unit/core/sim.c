@@ -29,6 +29,13 @@ static int change(struct sim *sim, uint32_t first, uint32_t nr, bool plug)
 
 	assert_true(nr && first < sim->nr_blocks && nr <= sim->nr_blocks - first);
 	assert_false(sim->busy);
+	/* In order; what `requested` has no room for is announced and left out. */
+	assert_true(sim->announced_plug == plug);
+	while (sim->next_announced < sim->nr_announced &&
+	       sim->announced[sim->next_announced].first != first)
+		sim->next_announced++;
+	assert_true(sim->next_announced < sim->nr_announced);
+	assert_int_equal(sim->announced[sim->next_announced++].nr, nr);
 	for (i = first; i < first + nr; i++)
 		assert_true(sim->plugged[i] != plug);
 	if (sim_random(sim, 100) < sim->fail_percent)
@@ -112,6 +119,25 @@ struct virtio_pzone_resp sim_header(const struct sim *sim)
 	};
 }
 
+ssize_t sim_handle(struct sim *sim, const void *req, size_t req_len, void *resp, size_t resp_len)
+{
+	struct virtio_pzone_resp header;
+	ssize_t rc;
+
+	sim->changes = 0;
+	sim->next_announced = 0;
+	sim->nr_announced = pz_pool_changes(sim->pool, req, req_len, &sim->announced_plug,
+					    sim->announced);
+	rc = pz_pool_handle_request(sim->pool, req, req_len, resp, resp_len);
+	if (sim->nr_announced &&
+	    resp_len >= sizeof(header) + sim->nr_announced * sizeof(uint32_t)) {
+		memcpy(&header, resp, sizeof(header));
+		assert_int_equal(le16toh(header.type), VIRTIO_PZONE_RESP_ACK);
+		assert_int_equal(le16toh(header.nr), sim->nr_announced);
+	}
+	return rc;
+}
+
 /* From a buffer of exactly this size, so that a sanitizer sees one byte too many. */
 static uint16_t request(struct sim *sim, const struct virtio_pzone_req *header, const void *entries,
 			size_t entries_len, size_t resp_len)
@@ -122,9 +148,7 @@ static uint16_t request(struct sim *sim, const struct virtio_pzone_req *header, 
 	memcpy(req, header, sizeof(*header));
 	if (entries_len)
 		memcpy(req + sizeof(*header), entries, entries_len);
-	sim->changes = 0;
-	sim->resp_len = pz_pool_handle_request(sim->pool, req, sizeof(*header) + entries_len,
-					       resp, resp_len);
+	sim->resp_len = sim_handle(sim, req, sizeof(*header) + entries_len, resp, resp_len);
 	assert_true(sim->resp_len >= (ssize_t)sizeof(struct virtio_pzone_resp));
 	assert_true(sim->resp_len <= (ssize_t)resp_len);
 	memcpy(sim->resp, resp, sim->resp_len);

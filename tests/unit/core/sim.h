@@ -25,6 +25,9 @@ struct sim {
 	unsigned int layout_changed, reported, events, changes;
 	int results[VIRTIO_PZONE_MAX_ENTRIES]; /* of the plugs and unplugs, in order */
 	uint32_t event_class, event_kind, event_wanted, reported_last;
+	struct pz_extent announced[VIRTIO_PZONE_MAX_ENTRIES]; /* by pz_pool_changes() */
+	uint32_t nr_announced, next_announced;
+	bool announced_plug;
 	uint8_t resp[sizeof(struct virtio_pzone_resp) +
 		     VIRTIO_PZONE_MAX_ENTRIES * sizeof(struct virtio_pzone_class)];
 	ssize_t resp_len;
@@ -34,6 +37,9 @@ void sim_open(struct sim *sim, uint32_t nr_blocks, uint32_t requested);
 void sim_close(struct sim *sim);
 void sim_forget_calls(struct sim *sim);
 uint32_t sim_random(struct sim *sim, uint32_t below);
+
+/* pz_pool_handle_request(), and that pz_pool_changes() had announced what it did. */
+ssize_t sim_handle(struct sim *sim, const void *req, size_t req_len, void *resp, size_t resp_len);
 
 /* Requests; each returns the reply's type. */
 uint16_t sim_query(struct sim *sim, uint16_t type, uint32_t first, size_t resp_len);
