@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e fuzz bench-core check clean distclean \
+	test-guest test-e2e fuzz sim bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall
 
 export BUILD := $(CURDIR)/build
@@ -85,6 +85,9 @@ test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
+
+sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot
+	@$(SUBMAKE) -C tests/sim run
 
 bench-core: ## what the calls of hv/core cost with 1,023 classes (a minute)
 	@$(SUBMAKE) -C tests/unit/core bench
