@@ -45,8 +45,8 @@ def migrate(what, tmp, rom, **pool):
     uri = "unix:" + tmp + "/migrate"
     with Qemu(*args, accel="tcg") as src, Qemu("-incoming", uri, *args, accel="tcg") as dst:
         src.qmp("pzone-create", pool="p0", name="db", size=64 * MiB)
-        Driver(src).start().converge()
         src.qmp("cont")
+        Driver(src).start().converge()
         wait_for("the guest does not count", src, lambda: min(counters(src)) > 1000)
         try:
             # Slow, so that memory is looked through several times while the guest runs.

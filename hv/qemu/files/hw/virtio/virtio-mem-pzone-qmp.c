@@ -7,6 +7,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
@@ -20,87 +21,162 @@
 #include "hw/virtio/virtio-mem-pzone.h"
 #include "pz_core.h"
 
-/* At most four events of a kind per class and second. */
+/* At most four events of a kind per class and second... */
 #define PZONE_NOTICE_INTERVAL_MS 250
+/* ... except when a class that has just grown is out of memory again. */
+#define PZONE_NOTICE_URGENT_MS 20
+
+/* Extents of a class that query-pzone lists if it is not told. */
+#define PZONE_MAX_EXTENTS 64
+/* What a person is shown of them. */
+#define PZONE_MAX_EXTENTS_HMP 4
 
 /*
  * A look at a pool
  */
 
+/* What the two layouts say of a class. */
+typedef struct PzoneSpread {
+    uint32_t nr_wanted;
+    uint32_t nr_actual;
+    PzoneExtentList *wanted;
+    PzoneExtentList *actual;
+    PzoneExtentList **wanted_tail;
+    PzoneExtentList **actual_tail;
+    /* blocks that the class has and should not have */
+    uint32_t misplaced;
+} PzoneSpread;
+
 typedef struct PzoneView {
     struct pz_pool_info info;
     PzoneGuest guest;
-    struct pz_extent *wanted;
-    struct pz_extent *actual;
-    uint32_t nr_wanted;
-    uint32_t nr_actual;
-    /* class id -> blocks that the class has and should not have */
-    GHashTable *misplaced;
+    /* class id -> PzoneSpread */
+    GHashTable *spread;
 } PzoneView;
 
+static void pzone_spread_free(gpointer data)
+{
+    PzoneSpread *spread = data;
+
+    qapi_free_PzoneExtentList(spread->wanted);
+    qapi_free_PzoneExtentList(spread->actual);
+    g_free(spread);
+}
+
+static PzoneSpread *pzone_spread(const PzoneView *view, uint32_t class_id)
+{
+    const gpointer key = GUINT_TO_POINTER(class_id);
+    PzoneSpread *spread = g_hash_table_lookup(view->spread, key);
+
+    if (!spread) {
+        spread = g_new0(PzoneSpread, 1);
+        spread->wanted_tail = &spread->wanted;
+        spread->actual_tail = &spread->actual;
+        g_hash_table_insert(view->spread, key, spread);
+    }
+    return spread;
+}
+
+static PzoneExtent *pzone_extent(const VirtIOMEM *vmem,
+                                 const struct pz_extent *extent)
+{
+    PzoneExtent *ret = g_new0(PzoneExtent, 1);
+
+    ret->addr = vmem->addr + extent->first * vmem->block_size;
+    ret->size = extent->nr * vmem->block_size;
+    return ret;
+}
+
+/* Of each class the first @max extents are listed, and all are counted. */
+static void pzone_view_extents(PzoneView *view, const VirtIOMEM *vmem,
+                               const struct pz_extent *wanted,
+                               uint32_t nr_wanted,
+                               const struct pz_extent *actual,
+                               uint32_t nr_actual, uint32_t max)
+{
+    PzoneSpread *spread;
+    uint32_t i;
+
+    for (i = 0; i < nr_wanted; i++) {
+        spread = pzone_spread(view, wanted[i].class_id);
+        if (spread->nr_wanted++ < max) {
+            QAPI_LIST_APPEND(spread->wanted_tail,
+                             pzone_extent(vmem, &wanted[i]));
+        }
+    }
+    for (i = 0; i < nr_actual; i++) {
+        spread = pzone_spread(view, actual[i].class_id);
+        if (spread->nr_actual++ < max) {
+            QAPI_LIST_APPEND(spread->actual_tail,
+                             pzone_extent(vmem, &actual[i]));
+        }
+    }
+}
+
 /* Both lists are sorted by block, and no extents of one list overlap. */
-static void pzone_view_find_misplaced(PzoneView *view)
+static void pzone_view_misplaced(PzoneView *view,
+                                 const struct pz_extent *wanted,
+                                 uint32_t nr_wanted,
+                                 const struct pz_extent *actual,
+                                 uint32_t nr_actual)
 {
     uint32_t w = 0, a;
 
-    for (a = 0; a < view->nr_actual; a++) {
-        const struct pz_extent *have = &view->actual[a];
-        const gpointer key = GUINT_TO_POINTER(have->class_id);
+    for (a = 0; a < nr_actual; a++) {
+        const struct pz_extent *have = &actual[a];
         const uint64_t end = (uint64_t)have->first + have->nr;
         uint64_t excess = have->nr;
         uint32_t i;
 
-        while (w < view->nr_wanted && (uint64_t)view->wanted[w].first +
-               view->wanted[w].nr <= have->first) {
+        while (w < nr_wanted &&
+               (uint64_t)wanted[w].first + wanted[w].nr <= have->first) {
             w++;
         }
-        for (i = w; i < view->nr_wanted && view->wanted[i].first < end; i++) {
-            const struct pz_extent *want = &view->wanted[i];
+        for (i = w; i < nr_wanted && wanted[i].first < end; i++) {
+            const struct pz_extent *want = &wanted[i];
 
             if (want->class_id == have->class_id) {
                 excess -= MIN(end, (uint64_t)want->first + want->nr) -
                           MAX(have->first, want->first);
             }
         }
-        if (excess) {
-            excess += GPOINTER_TO_UINT(g_hash_table_lookup(view->misplaced,
-                                                           key));
-            g_hash_table_insert(view->misplaced, key,
-                                GUINT_TO_POINTER((guint)excess));
-        }
+        pzone_spread(view, have->class_id)->misplaced += excess;
     }
 }
 
-static void pzone_view_init(PzoneView *view, const VirtIOMEMPzone *pz)
+static void pzone_view_init(PzoneView *view, const VirtIOMEMPzone *pz,
+                            uint32_t max_extents)
 {
     const VirtIODevice *vdev = VIRTIO_DEVICE(pz->vmem);
+    const uint32_t nr_wanted = pz_pool_wanted(pz->core, 0, NULL, 0);
+    const uint32_t nr_actual = pz_pool_actual(pz->core, 0, NULL, 0);
+    g_autofree struct pz_extent *wanted = g_new(struct pz_extent, nr_wanted);
+    g_autofree struct pz_extent *actual = g_new(struct pz_extent, nr_actual);
 
     pz_pool_info(pz->core, &view->info);
     view->guest = virtio_mem_pzone_guest(pz->vmem, vdev->status);
-    view->nr_wanted = pz_pool_wanted(pz->core, 0, NULL, 0);
-    view->wanted = g_new(struct pz_extent, view->nr_wanted);
-    pz_pool_wanted(pz->core, 0, view->wanted, view->nr_wanted);
-    view->nr_actual = pz_pool_actual(pz->core, 0, NULL, 0);
-    view->actual = g_new(struct pz_extent, view->nr_actual);
-    pz_pool_actual(pz->core, 0, view->actual, view->nr_actual);
-    view->misplaced = g_hash_table_new(NULL, NULL);
-    pzone_view_find_misplaced(view);
+    pz_pool_wanted(pz->core, 0, wanted, nr_wanted);
+    pz_pool_actual(pz->core, 0, actual, nr_actual);
+    view->spread = g_hash_table_new_full(NULL, NULL, NULL, pzone_spread_free);
+    pzone_view_extents(view, pz->vmem, wanted, nr_wanted, actual, nr_actual,
+                       max_extents);
+    pzone_view_misplaced(view, wanted, nr_wanted, actual, nr_actual);
 }
 
 static void pzone_view_done(PzoneView *view)
 {
-    g_free(view->wanted);
-    g_free(view->actual);
-    g_hash_table_destroy(view->misplaced);
+    g_hash_table_destroy(view->spread);
 }
 
+/* @failed: the host could not plug or unplug something of it. */
 static PzoneState pzone_class_state(const PzoneView *view,
-                                    const struct pz_class_info *class)
+                                    const struct pz_class_info *class,
+                                    bool failed)
 {
     /* What the guest says of a layout that is no longer wanted is old news. */
-    const bool partial = class->report.valid &&
+    const bool partial = failed || (class->report.valid &&
         class->report.state == VIRTIO_PZONE_STATE_PARTIAL &&
-        view->info.guest_generation == view->info.generation;
+        view->info.guest_generation == view->info.generation);
 
     if (view->guest != PZONE_GUEST_READY) {
         return PZONE_STATE_WAITING;
@@ -109,7 +185,7 @@ static PzoneState pzone_class_state(const PzoneView *view,
         return PZONE_STATE_DESTROYING;
     }
     if (class->plugged > class->size ||
-        g_hash_table_contains(view->misplaced, GUINT_TO_POINTER(class->id))) {
+        pzone_spread(view, class->id)->misplaced) {
         return partial ? PZONE_STATE_PARTIAL : PZONE_STATE_SHRINKING;
     }
     if (class->plugged < class->size) {
@@ -134,12 +210,29 @@ typedef struct PzoneNotice {
     uint64_t sent_actual;
     PzoneState sent_state;
 
-    /* PZONE_SHORTAGE */
+    /* PZONE_SHORTAGE: to be sent; when one was; what it says; got more since */
     bool shortage;
     int64_t shortage_ms;
     bool oom;
     uint64_t wanted;
+    bool backed;
+
+    /* why the host could not do what the guest asked for last; NULL: it could */
+    char *error;
+
+    /* PZONE_NOMEM, which also says @error; bytes that there was none for */
+    bool nomem;
+    int64_t nomem_ms;
+    uint64_t missing;
 } PzoneNotice;
+
+static void pzone_notice_free(gpointer data)
+{
+    PzoneNotice *notice = data;
+
+    g_free(notice->error);
+    g_free(notice);
+}
 
 static PzoneNotice *pzone_notice_get(VirtIOMEMPzone *pz, uint32_t class_id)
 {
@@ -206,16 +299,127 @@ void virtio_mem_pzone_shortage(VirtIOMEMPzone *pz, uint32_t class_id, bool oom,
     }
 }
 
-/* Returns whether it is time; else lowers @next_ms to when it is. */
-static bool pzone_notice_due(int64_t last_ms, int64_t now_ms, int64_t *next_ms)
+void virtio_mem_pzone_backed(VirtIOMEMPzone *pz, uint32_t class_id)
 {
-    const int64_t due_ms = last_ms + PZONE_NOTICE_INTERVAL_MS;
+    PzoneNotice *notice = pzone_notice_get(pz, class_id);
+
+    if (notice) {
+        g_clear_pointer(&notice->error, g_free);
+        notice->nomem = false;
+        notice->missing = 0;
+        notice->backed = true;
+    }
+}
+
+void virtio_mem_pzone_failed(VirtIOMEMPzone *pz, uint32_t class_id, bool plug,
+                             bool nomem, uint64_t size, const char *why)
+{
+    PzoneNotice *notice = pzone_notice_get(pz, class_id);
+    g_autofree char *amount = size_to_str(size);
+
+    if (!notice) {
+        /* The memory map's: no class is without memory because of it. */
+        warn_report_once("pool '%s': the host can't %s %s of the memory map%s"
+                         "%s", pz->name, plug ? "provide" : "take back",
+                         amount, why ? ": " : "", why ?: "");
+        return;
+    }
+    g_free(notice->error);
+    notice->error = g_strdup_printf("pool '%s': the host %s %s %s class '%s'"
+                                    "%s%s", pz->name,
+                                    nomem ? "has no memory for" :
+                                    plug ? "can't plug" : "can't take back",
+                                    amount, plug ? "more of" : "of",
+                                    notice->name, why ? ": " : "", why ?: "");
+    if (nomem) {
+        notice->missing = notice->nomem ? MAX(notice->missing, size) : size;
+        notice->nomem = true;
+    }
+    notice->suspect = true;
+}
+
+void virtio_mem_pzone_forget_errors(VirtIOMEMPzone *pz)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    if (!pz->notices) {
+        return;
+    }
+    g_hash_table_iter_init(&iter, pz->notices);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        PzoneNotice *notice = value;
+
+        g_clear_pointer(&notice->error, g_free);
+        notice->nomem = false;
+    }
+}
+
+/* Why the class does not have its size as far as the host knows, or NULL. */
+static const char *pzone_error(const VirtIOMEMPzone *pz,
+                               const struct pz_class_info *class)
+{
+    const PzoneNotice *notice = NULL;
+
+    if (pz->notices && class->plugged != class->size) {
+        notice = g_hash_table_lookup(pz->notices, GUINT_TO_POINTER(class->id));
+    }
+    return notice ? notice->error : NULL;
+}
+
+/* Returns whether it is time; else lowers @next_ms to when it is. */
+static bool pzone_due_after(int64_t last_ms, int64_t interval_ms,
+                            int64_t now_ms, int64_t *next_ms)
+{
+    const int64_t due_ms = last_ms + interval_ms;
 
     if (!last_ms || now_ms >= due_ms) {
         return true;
     }
     *next_ms = MIN(*next_ms, due_ms);
     return false;
+}
+
+static bool pzone_changed_due(const PzoneNotice *notice, int64_t now_ms,
+                              int64_t *next_ms)
+{
+    return pzone_due_after(notice->changed_ms, PZONE_NOTICE_INTERVAL_MS,
+                           now_ms, next_ms);
+}
+
+/* A guest that got something and wants more is about to kill somebody. */
+static bool pzone_shortage_due(const PzoneNotice *notice, int64_t now_ms,
+                               int64_t *next_ms)
+{
+    return pzone_due_after(notice->shortage_ms, notice->backed && notice->oom ?
+                           PZONE_NOTICE_URGENT_MS : PZONE_NOTICE_INTERVAL_MS,
+                           now_ms, next_ms);
+}
+
+static bool pzone_nomem_due(const PzoneNotice *notice, int64_t now_ms,
+                            int64_t *next_ms)
+{
+    return pzone_due_after(notice->nomem_ms, PZONE_NOTICE_INTERVAL_MS,
+                           now_ms, next_ms);
+}
+
+static void pzone_send_shortage(VirtIOMEMPzone *pz, PzoneNotice *notice,
+                                int64_t now_ms)
+{
+    qapi_event_send_pzone_shortage(pz->name, notice->name, notice->oom,
+                                   notice->wanted);
+    notice->shortage = false;
+    notice->shortage_ms = now_ms;
+    notice->backed = false;
+}
+
+static void pzone_send_nomem(VirtIOMEMPzone *pz, PzoneNotice *notice,
+                             uint64_t size, uint64_t actual, int64_t now_ms)
+{
+    qapi_event_send_pzone_nomem(pz->name, notice->name, size, actual,
+                                notice->missing, notice->error);
+    notice->nomem = false;
+    notice->nomem_ms = now_ms;
 }
 
 /* Returns true when the notice is done with for good. */
@@ -228,7 +432,7 @@ static bool pzone_notice_flush(VirtIOMEMPzone *pz, const PzoneView *view,
     const uint64_t size = class.size * pz->vmem->block_size;
     const uint64_t actual = class.plugged * pz->vmem->block_size;
     const PzoneState state = gone ? PZONE_STATE_DESTROYING
-                                  : pzone_class_state(view, &class);
+        : pzone_class_state(view, &class, pzone_error(pz, &class));
 
     if (notice->suspect &&
         (gone || !notice->changed_ms || size != notice->sent_size ||
@@ -237,19 +441,17 @@ static bool pzone_notice_flush(VirtIOMEMPzone *pz, const PzoneView *view,
     }
     notice->suspect = false;
 
-    if (notice->shortage && gone) {
-        notice->shortage = false;
+    if (gone) {
+        notice->shortage = notice->nomem = false;
     }
-    if (notice->shortage &&
-        pzone_notice_due(notice->shortage_ms, now_ms, next_ms)) {
-        qapi_event_send_pzone_shortage(pz->name, notice->name, notice->oom,
-                                       notice->wanted);
-        notice->shortage = false;
-        notice->shortage_ms = now_ms;
+    if (notice->shortage && pzone_shortage_due(notice, now_ms, next_ms)) {
+        pzone_send_shortage(pz, notice, now_ms);
+    }
+    if (notice->nomem && pzone_nomem_due(notice, now_ms, next_ms)) {
+        pzone_send_nomem(pz, notice, size, actual, now_ms);
     }
 
-    if (!notice->changed ||
-        !pzone_notice_due(notice->changed_ms, now_ms, next_ms)) {
+    if (!notice->changed || !pzone_changed_due(notice, now_ms, next_ms)) {
         return false;
     }
     qapi_event_send_pzone_changed(pz->name, notice->name, size, actual, state,
@@ -283,9 +485,10 @@ void virtio_mem_pzone_flush_notices(VirtIOMEMPzone *pz)
     while (!any && g_hash_table_iter_next(&iter, NULL, &value)) {
         notice = value;
         any = ((notice->changed || notice->suspect) &&
-               pzone_notice_due(notice->changed_ms, now_ms, &next_ms)) ||
+               pzone_changed_due(notice, now_ms, &next_ms)) ||
               (notice->shortage &&
-               pzone_notice_due(notice->shortage_ms, now_ms, &next_ms));
+               pzone_shortage_due(notice, now_ms, &next_ms)) ||
+              (notice->nomem && pzone_nomem_due(notice, now_ms, &next_ms));
     }
     if (!any) {
         if (next_ms != INT64_MAX) {
@@ -294,7 +497,7 @@ void virtio_mem_pzone_flush_notices(VirtIOMEMPzone *pz)
         return;
     }
 
-    pzone_view_init(&view, pz);
+    pzone_view_init(&view, pz, 0);
     g_hash_table_iter_init(&iter, pz->notices);
     while (g_hash_table_iter_next(&iter, &key, &value)) {
         if (pzone_notice_flush(pz, &view, GPOINTER_TO_UINT(key), value, now_ms,
@@ -316,7 +519,8 @@ static void pzone_notice_timer(void *opaque)
 
 void virtio_mem_pzone_notices_init(VirtIOMEMPzone *pz)
 {
-    pz->notices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    pz->notices = g_hash_table_new_full(NULL, NULL, NULL,
+                                        pzone_notice_free);
     /* Real time: a stopped VM's events go out as well. */
     pz->notice_timer = timer_new_ms(QEMU_CLOCK_REALTIME, pzone_notice_timer,
                                     pz);
@@ -334,34 +538,16 @@ void virtio_mem_pzone_notices_cleanup(VirtIOMEMPzone *pz)
  * Looking
  */
 
-static PzoneExtentList *pzone_extent_list(const VirtIOMEM *vmem,
-                                          const struct pz_extent *extents,
-                                          uint32_t nr, uint32_t class_id)
-{
-    PzoneExtentList *list = NULL, **tail = &list;
-    uint32_t i;
-
-    for (i = 0; i < nr; i++) {
-        PzoneExtent *ext;
-
-        if (extents[i].class_id != class_id) {
-            continue;
-        }
-        ext = g_new0(PzoneExtent, 1);
-        ext->addr = vmem->addr + extents[i].first * vmem->block_size;
-        ext->size = extents[i].nr * vmem->block_size;
-        QAPI_LIST_APPEND(tail, ext);
-    }
-    return list;
-}
-
 static PzoneReport *pzone_report(const VirtIOMEM *vmem,
-                                 const struct pz_report *report)
+                                 const struct pz_class_info *class)
 {
+    const struct pz_report *report = &class->report;
+    const uint64_t actual = class->plugged * vmem->block_size;
     PzoneReport *ret = g_new0(PzoneReport, 1);
 
     ret->cgroups = report->nr_cgroups;
     ret->free = report->free_bytes;
+    ret->used = actual - MIN(actual, report->free_bytes);
     ret->anon = report->anon_bytes;
     ret->file = report->file_bytes;
     ret->stuck = report->stuck_blocks * vmem->block_size;
@@ -371,12 +557,16 @@ static PzoneReport *pzone_report(const VirtIOMEM *vmem,
     ret->oom = report->oom_events;
     ret->oom_kill = report->oom_kills;
     ret->reclaimed = report->reclaimed_bytes;
+    ret->reclaim_done_seq = report->reclaim_done_seq;
     return ret;
 }
 
-static PzoneClass *pzone_class(const VirtIOMEM *vmem, const PzoneView *view,
+static PzoneClass *pzone_class(const VirtIOMEMPzone *pz, const PzoneView *view,
                                const struct pz_class_info *class)
 {
+    const VirtIOMEM *vmem = pz->vmem;
+    const char *error = pzone_error(pz, class);
+    PzoneSpread *spread = pzone_spread(view, class->id);
     PzoneClass *ret = g_new0(PzoneClass, 1);
 
     ret->id = class->id;
@@ -386,18 +576,20 @@ static PzoneClass *pzone_class(const VirtIOMEM *vmem, const PzoneView *view,
     ret->guarantee = class->guarantee * vmem->block_size;
     ret->limit = class->limit * vmem->block_size;
     ret->cookie = g_strdup(class->cookie);
-    ret->state = pzone_class_state(view, class);
-    ret->wanted_extents = pzone_extent_list(vmem, view->wanted,
-                                            view->nr_wanted, class->id);
-    ret->extents = pzone_extent_list(vmem, view->actual, view->nr_actual,
-                                     class->id);
+    ret->state = pzone_class_state(view, class, error);
+    ret->last_error = g_strdup(error);
+    ret->reclaim_seq = class->reclaim_seq;
+    ret->nr_wanted_extents = spread->nr_wanted;
+    ret->nr_extents = spread->nr_actual;
+    ret->wanted_extents = g_steal_pointer(&spread->wanted);
+    ret->extents = g_steal_pointer(&spread->actual);
     if (class->report.valid) {
-        ret->report = pzone_report(vmem, &class->report);
+        ret->report = pzone_report(vmem, class);
     }
     return ret;
 }
 
-static PzonePool *pzone_pool(const VirtIOMEMPzone *pz)
+static PzonePool *pzone_pool(const VirtIOMEMPzone *pz, uint32_t max_extents)
 {
     const VirtIOMEM *vmem = pz->vmem;
     PzonePool *ret = g_new0(PzonePool, 1);
@@ -406,7 +598,7 @@ static PzonePool *pzone_pool(const VirtIOMEMPzone *pz)
     PzoneView view;
     uint32_t i;
 
-    pzone_view_init(&view, pz);
+    pzone_view_init(&view, pz, max_extents);
     ret->id = g_strdup(pz->name);
     ret->addr = vmem->addr;
     ret->size = view.info.nr_blocks * vmem->block_size;
@@ -421,35 +613,90 @@ static PzonePool *pzone_pool(const VirtIOMEMPzone *pz)
     ret->generation = view.info.generation;
     ret->guest_generation = view.info.guest_generation;
     ret->guest = view.guest;
+    ret->busy = virtio_mem_is_busy();
     for (i = 0; !pz_class_get(pz->core, i, &class); i++) {
-        QAPI_LIST_APPEND(tail, pzone_class(vmem, &view, &class));
+        QAPI_LIST_APPEND(tail, pzone_class(pz, &view, &class));
     }
     pzone_view_done(&view);
     return ret;
 }
 
-PzonePoolList *qmp_query_pzone(Error **errp)
+/* The pool @name; else NULL with @errp set. */
+static VirtIOMEMPzone *pzone_find_pool(const char *name, Error **errp)
+{
+    g_autoptr(GString) known = g_string_new(NULL);
+    VirtIOMEMPzone *pz;
+
+    QLIST_FOREACH(pz, &virtio_mem_pzone_pools, next) {
+        if (g_str_equal(pz->name, name)) {
+            return pz;
+        }
+        g_string_append_printf(known, "%s'%s'", known->len ? ", " : "",
+                               pz->name);
+    }
+    if (known->len) {
+        error_setg(errp, "there is no pool '%s'; the pools are: %s", name,
+                   known->str);
+    } else {
+        error_setg(errp, "there is no pool '%s': no device has '%s=on'", name,
+                   VIRTIO_MEM_PZONE_PROP);
+    }
+    return NULL;
+}
+
+PzonePoolList *qmp_query_pzone(const char *pool, bool has_max_extents,
+                               uint32_t max_extents, Error **errp)
 {
     PzonePoolList *list = NULL;
     VirtIOMEMPzone *pz;
 
+    if (!has_max_extents) {
+        max_extents = PZONE_MAX_EXTENTS;
+    }
+    if (pool) {
+        pz = pzone_find_pool(pool, errp);
+        if (pz) {
+            QAPI_LIST_PREPEND(list, pzone_pool(pz, max_extents));
+        }
+        return list;
+    }
     /* The youngest pool is first in our list, and so the last of this one. */
     QLIST_FOREACH(pz, &virtio_mem_pzone_pools, next) {
-        QAPI_LIST_PREPEND(list, pzone_pool(pz));
+        QAPI_LIST_PREPEND(list, pzone_pool(pz, max_extents));
     }
     return list;
 }
 
 static void pzone_print_extents(Monitor *mon, const char *what,
-                                const PzoneExtentList *list)
+                                const PzoneExtentList *list, uint64_t nr)
 {
-    for (; list; list = list->next) {
+    for (; list; list = list->next, nr--) {
         g_autofree char *size = size_to_str(list->value->size);
 
         monitor_printf(mon, "    %s 0x%" PRIx64 "-0x%" PRIx64 " (%s)\n", what,
                        list->value->addr,
                        list->value->addr + list->value->size - 1, size);
     }
+    if (nr) {
+        monitor_printf(mon, "    %s %" PRIu64 " more extents\n", what, nr);
+    }
+}
+
+static void pzone_print_report(Monitor *mon, const PzoneReport *report)
+{
+    g_autofree char *used = size_to_str(report->used);
+    g_autofree char *anon = size_to_str(report->anon);
+    g_autofree char *file = size_to_str(report->file);
+    g_autofree char *stuck = size_to_str(report->stuck);
+    g_autofree char *pinned = size_to_str(report->pinned);
+
+    monitor_printf(mon, "    guest: used %s (anonymous %s, file %s), stuck %s,"
+                   " pinned %s, %" PRIu32 " cgroups\n", used, anon, file,
+                   stuck, pinned, report->cgroups);
+    monitor_printf(mon, "    guest: pressure %" PRIu64 " us, refaults %" PRIu64
+                   ", out of memory %" PRIu64 " times, %" PRIu64 " killed\n",
+                   report->pressure_us, report->refaults, report->oom,
+                   report->oom_kill);
 }
 
 static void pzone_print_class(Monitor *mon, const PzoneClass *class)
@@ -462,8 +709,15 @@ static void pzone_print_class(Monitor *mon, const PzoneClass *class)
     monitor_printf(mon, "  class %s: has %s, wanted %s (%s to %s), %s\n",
                    class->name, actual, size, guarantee, limit,
                    PzoneState_str(class->state));
-    pzone_print_extents(mon, "has", class->extents);
-    pzone_print_extents(mon, "wanted", class->wanted_extents);
+    if (class->last_error) {
+        monitor_printf(mon, "    error: %s\n", class->last_error);
+    }
+    if (class->report) {
+        pzone_print_report(mon, class->report);
+    }
+    pzone_print_extents(mon, "has", class->extents, class->nr_extents);
+    pzone_print_extents(mon, "wanted", class->wanted_extents,
+                        class->nr_wanted_extents);
 }
 
 static void pzone_print_pool(Monitor *mon, const PzonePool *pool)
@@ -475,8 +729,9 @@ static void pzone_print_pool(Monitor *mon, const PzonePool *pool)
     g_autofree char *memmap = size_to_str(pool->memmap);
     const PzoneClassList *class;
 
-    monitor_printf(mon, "pool %s: 0x%" PRIx64 "-0x%" PRIx64 "\n", pool->id,
-                   pool->addr, pool->addr + pool->size - 1);
+    monitor_printf(mon, "pool %s: 0x%" PRIx64 "-0x%" PRIx64 "%s\n", pool->id,
+                   pool->addr, pool->addr + pool->size - 1,
+                   pool->busy ? ", busy with a migration" : "");
     monitor_printf(mon, "  requested %s, plugged %s, available %s, memory map"
                    " %s, block size %s\n", requested, plugged, available,
                    memmap, block);
@@ -490,7 +745,9 @@ static void pzone_print_pool(Monitor *mon, const PzonePool *pool)
 
 void hmp_info_pzone(Monitor *mon, const QDict *qdict)
 {
-    g_autoptr(PzonePoolList) list = qmp_query_pzone(&error_abort);
+    g_autoptr(PzonePoolList) list = qmp_query_pzone(NULL, true,
+                                                    PZONE_MAX_EXTENTS_HMP,
+                                                    &error_abort);
     const PzonePoolList *pool;
 
     for (pool = list; pool; pool = pool->next) {
@@ -503,26 +760,11 @@ void hmp_info_pzone(Monitor *mon, const QDict *qdict)
  */
 
 /* The pool @name, if its layout may be changed; else NULL with @errp set. */
-static VirtIOMEMPzone *pzone_find_pool(const char *name, Error **errp)
+static VirtIOMEMPzone *pzone_changeable_pool(const char *name, Error **errp)
 {
-    g_autoptr(GString) known = g_string_new(NULL);
-    VirtIOMEMPzone *pz;
+    VirtIOMEMPzone *pz = pzone_find_pool(name, errp);
 
-    QLIST_FOREACH(pz, &virtio_mem_pzone_pools, next) {
-        if (g_str_equal(pz->name, name)) {
-            return virtio_mem_pzone_may_change(pz, errp) ? pz : NULL;
-        }
-        g_string_append_printf(known, "%s'%s'", known->len ? ", " : "",
-                               pz->name);
-    }
-    if (known->len) {
-        error_setg(errp, "there is no pool '%s'; the pools are: %s", name,
-                   known->str);
-    } else {
-        error_setg(errp, "there is no pool '%s': no device has '%s=on'", name,
-                   VIRTIO_MEM_PZONE_PROP);
-    }
-    return NULL;
+    return pz && virtio_mem_pzone_may_change(pz, errp) ? pz : NULL;
 }
 
 /* @what and @class are for the message. */
@@ -574,7 +816,7 @@ void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
                       uint64_t limit, const char *cookie, Error **errp)
 {
     uint32_t size_blocks, guarantee_blocks, limit_blocks, id;
-    VirtIOMEMPzone *pz = pzone_find_pool(pool, errp);
+    VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_class_info info;
     VirtIOMEMPzone *other;
     struct pz_error err;
@@ -603,7 +845,7 @@ void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
 void qmp_pzone_resize(const char *pool, const char *name, uint64_t size,
                       Error **errp)
 {
-    VirtIOMEMPzone *pz = pzone_find_pool(pool, errp);
+    VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_error err;
     uint32_t blocks;
     int ret;
@@ -620,7 +862,7 @@ void qmp_pzone_set(const char *pool, const char *name, bool has_size,
                    bool has_limit, uint64_t limit, const char *cookie,
                    Error **errp)
 {
-    VirtIOMEMPzone *pz = pzone_find_pool(pool, errp);
+    VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_class_info info;
     struct pz_error err;
     int ret;
@@ -648,7 +890,7 @@ void qmp_pzone_set(const char *pool, const char *name, bool has_size,
 
 void qmp_pzone_destroy(const char *pool, const char *name, Error **errp)
 {
-    VirtIOMEMPzone *pz = pzone_find_pool(pool, errp);
+    VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_class_info info;
     struct pz_error err;
     int ret;
@@ -671,7 +913,7 @@ void qmp_pzone_destroy(const char *pool, const char *name, Error **errp)
 void qmp_pzone_reclaim(const char *pool, const char *name, uint64_t size,
                        Error **errp)
 {
-    VirtIOMEMPzone *pz = pzone_find_pool(pool, errp);
+    VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_error err;
     int ret;
 

@@ -14,7 +14,8 @@ static void pzone_unsupported(Error **errp)
     error_setg(errp, "this emulator has no virtio-mem devices");
 }
 
-PzonePoolList *qmp_query_pzone(Error **errp)
+PzonePoolList *qmp_query_pzone(const char *pool, bool has_max_extents,
+                               uint32_t max_extents, Error **errp)
 {
     return NULL;
 }

@@ -23,7 +23,7 @@
 #include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "pz_core.h"
-#include "trace.h"
+#include "pzone-core/trace.h"
 
 /*
  * The guest's memory map is added in units of sections, and a section that
@@ -38,6 +38,9 @@
 
 /* Leave the queue for later after this long; one request is always done. */
 #define PZONE_QUEUE_TIME_NS (5 * SCALE_MS)
+
+/* Between two pieces of memory that are populated for one request. */
+#define PZONE_PAUSE_MS 1
 
 /* The largest of the entries, so that a private copy holds any request. */
 #define PZONE_REQ_MAX (sizeof(struct virtio_pzone_req) + \
@@ -122,98 +125,9 @@ int virtio_mem_pzone_validate_features(VirtIODevice *vdev)
     return 0;
 }
 
-void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
-{
-    VirtIOMEM *vmem = VIRTIO_MEM(vdev);
-    VirtIOMEMPzone *pz = vmem->pz;
-    struct pz_pool_info info;
-    PzoneGuest guest;
-
-    if (!pz) {
-        return;
-    }
-
-    guest = virtio_mem_pzone_guest(vmem, val);
-    if (guest == PZONE_GUEST_PLAIN) {
-        if (vmem->pzone_required) {
-            /* It went on although it was not granted FEATURES_OK. */
-            virtio_error(vdev, "pool '%s': a driver without memory classes is"
-                         " refused because of property '%s'", pz->name,
-                         VIRTIO_MEM_PZONE_REQUIRED_PROP);
-            guest = PZONE_GUEST_NONE;
-        } else {
-            pzone_disown(pz);
-        }
-    }
-
-    if (guest == PZONE_GUEST_READY && vdev->vm_running) {
-        /*
-         * Also called when the VM goes on, maybe on another host: look at
-         * requests that nobody will kick again for, and remind a guest that
-         * has not followed yet.
-         */
-        qemu_bh_schedule(pz->bh);
-        pz_pool_info(pz->core, &info);
-        if (info.guest_generation != info.generation) {
-            virtio_notify_config(vdev);
-        }
-    }
-
-    if (guest != pz->guest) {
-        trace_virtio_mem_pzone_guest(pz->name, PzoneGuest_str(guest));
-        pz->guest = guest;
-        virtio_mem_pzone_changed(pz, 0);
-    }
-    virtio_mem_pzone_flush_notices(pz);
-}
-
 /*
  * What the core asks of us
  */
-
-static int pzone_plug(void *opaque, uint32_t first, uint32_t nr)
-{
-    VirtIOMEMPzone *pz = opaque;
-    VirtIOMEM *vmem = pz->vmem;
-    const uint64_t gpa = vmem->addr + first * vmem->block_size;
-    const uint64_t size = nr * vmem->block_size;
-    const unsigned long end = (unsigned long)first + nr;
-    int ret;
-
-    if (find_next_bit(vmem->bitmap, end, first) < end) {
-        /* A driver without pzone support left it; UNPLUG_ALL is due. */
-        ret = -EBUSY;
-    } else if (vmem->size + size > vmem->requested_size) {
-        /*
-         * The wanted layout never exceeds the requested size, but with what
-         * the guest has not given back yet the sum can.
-         */
-        ret = -EBUSY;
-    } else {
-        ret = virtio_mem_set_block_state(vmem, gpa, size, true);
-        if (!ret) {
-            vmem->size += size;
-        }
-    }
-    trace_virtio_mem_pzone_plug(pz->name, gpa, size, ret);
-    return ret;
-}
-
-static int pzone_unplug(void *opaque, uint32_t first, uint32_t nr)
-{
-    VirtIOMEMPzone *pz = opaque;
-    VirtIOMEM *vmem = pz->vmem;
-    const uint64_t gpa = vmem->addr + first * vmem->block_size;
-    const uint64_t size = nr * vmem->block_size;
-    int ret;
-
-    ret = virtio_mem_set_block_state(vmem, gpa, size, false);
-    if (!ret) {
-        vmem->size -= size;
-    }
-    trace_virtio_mem_pzone_unplug(pz->name, gpa, size, ret);
-    return ret;
-}
 
 static bool pzone_busy(void *opaque)
 {
@@ -226,7 +140,7 @@ static void pzone_layout_changed(void *opaque)
     struct pz_pool_info info;
 
     pz_pool_info(pz->core, &info);
-    trace_virtio_mem_pzone_layout(pz->name, info.generation);
+    trace_pzone_layout(pz->name, info.generation);
     virtio_notify_config(VIRTIO_DEVICE(pz->vmem));
 }
 
@@ -240,13 +154,14 @@ static void pzone_event(void *opaque, uint32_t class_id, uint32_t kind,
 {
     VirtIOMEMPzone *pz = opaque;
 
+    trace_pzone_event(pz->name, class_id, kind, wanted);
     virtio_mem_pzone_shortage(pz, class_id, kind == VIRTIO_PZONE_EVENT_OOM,
                               wanted * pz->vmem->block_size);
 }
 
 static const struct pz_ops pzone_ops = {
-    .plug = pzone_plug,
-    .unplug = pzone_unplug,
+    .plug = virtio_mem_pzone_plug,
+    .unplug = virtio_mem_pzone_unplug,
     .busy = pzone_busy,
     .layout_changed = pzone_layout_changed,
     .reported = pzone_reported,
@@ -279,48 +194,73 @@ static ssize_t pzone_reply(VirtIOMEMPzone *pz, size_t req_len, size_t resp_len)
                                      MIN(resp_len, PZONE_RESP_MAX));
     }
     if (ret > 0 && req_len >= sizeof(*req)) {
-        trace_virtio_mem_pzone_request(pz->name, le16_to_cpu(req->type),
-                                       le16_to_cpu(req->nr),
-                                       le32_to_cpu(req->generation),
-                                       le16_to_cpu(resp->type));
+        trace_pzone_request(pz->name, le16_to_cpu(req->type),
+                            le16_to_cpu(req->nr),
+                            le32_to_cpu(req->generation),
+                            le16_to_cpu(resp->type));
     }
     return ret;
 }
 
-/* False when there is nothing (more) to do. */
+/* Take the next request from the queue; false if there is none. */
+static bool pzone_take(VirtIOMEMPzone *pz)
+{
+    VirtQueueElement *elem = virtqueue_pop(pz->vq, sizeof(VirtQueueElement));
+
+    if (!elem) {
+        return false;
+    }
+    /* The one look at guest memory: nothing below can change under us. */
+    pz->req_len = iov_size(elem->out_sg, elem->out_num);
+    iov_to_buf(elem->out_sg, elem->out_num, 0, pz->req,
+               MIN(pz->req_len, PZONE_REQ_MAX));
+    pz->elem = elem;
+    virtio_mem_pzone_changes_begin(pz, MIN(pz->req_len, PZONE_REQ_MAX));
+    return true;
+}
+
+/*
+ * Drop the request that waits for its memory: for good, or to be taken again
+ * when the VM goes on.
+ */
+static void pzone_untake(VirtIOMEMPzone *pz, bool for_good)
+{
+    if (!pz->elem) {
+        return;
+    }
+    if (for_good) {
+        virtqueue_detach_element(pz->vq, pz->elem, 0);
+    } else {
+        virtqueue_unpop(pz->vq, pz->elem, 0);
+    }
+    g_free(pz->elem);
+    pz->elem = NULL;
+    timer_del(pz->populate_timer);
+    virtio_mem_pzone_changes_end(pz);
+}
+
+/* The request that was taken.  False when the ring is broken. */
 static bool pzone_handle_one(VirtIOMEMPzone *pz)
 {
     VirtIOMEM *vmem = pz->vmem;
     VirtIODevice *vdev = VIRTIO_DEVICE(vmem);
     const uint64_t old_size = vmem->size;
-    size_t req_len, resp_len;
-    VirtQueueElement *elem;
+    g_autofree VirtQueueElement *elem = g_steal_pointer(&pz->elem);
+    const size_t resp_len = iov_size(elem->in_sg, elem->in_num);
     ssize_t len;
 
-    elem = virtqueue_pop(pz->vq, sizeof(VirtQueueElement));
-    if (!elem) {
-        return false;
-    }
-
-    /* The one look at guest memory: nothing below can change under us. */
-    req_len = iov_size(elem->out_sg, elem->out_num);
-    iov_to_buf(elem->out_sg, elem->out_num, 0, pz->req,
-               MIN(req_len, PZONE_REQ_MAX));
-    resp_len = iov_size(elem->in_sg, elem->in_num);
-
-    len = pzone_reply(pz, req_len, resp_len);
+    len = pzone_reply(pz, pz->req_len, resp_len);
+    virtio_mem_pzone_changes_end(pz);
     if (len < 0) {
         virtio_error(vdev, "virtio-mem protocol violation: not enough space"
                      " for response: %zu", resp_len);
         virtqueue_detach_element(pz->vq, elem, 0);
-        g_free(elem);
         return false;
     }
 
     iov_from_buf(elem->in_sg, elem->in_num, 0, pz->resp, len);
     virtqueue_push(pz->vq, elem, len);
     virtio_notify(vdev, pz->vq);
-    g_free(elem);
 
     /* Once per request, not per extent. */
     if (vmem->size != old_size) {
@@ -332,14 +272,26 @@ static bool pzone_handle_one(VirtIOMEMPzone *pz)
 static void pzone_handle_queue(VirtIOMEMPzone *pz)
 {
     const int64_t until_ns = get_clock() + PZONE_QUEUE_TIME_NS;
-    bool more;
 
-    /* Give others their turn when a guest keeps the queue full. */
-    do {
-        more = pzone_handle_one(pz);
-    } while (more && get_clock() < until_ns);
-    if (more) {
-        qemu_bh_schedule(pz->bh);
+    /* A stopped VM's memory stays as it is; set_status() schedules us again. */
+    if (!VIRTIO_DEVICE(pz->vmem)->vm_running || !pzone_negotiated(pz->vmem)) {
+        return;
+    }
+    while (pz->elem || pzone_take(pz)) {
+        if (!virtio_mem_pzone_populate(pz)) {
+            /* A pause, because who waits for the BQL is slower than we are. */
+            timer_mod(pz->populate_timer, PZONE_PAUSE_MS +
+                      qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+            break;
+        }
+        if (!pzone_handle_one(pz)) {
+            break;
+        }
+        if (get_clock() >= until_ns) {
+            /* Give others their turn when a guest keeps the queue full. */
+            qemu_bh_schedule(pz->bh);
+            break;
+        }
     }
     virtio_mem_pzone_flush_notices(pz);
 }
@@ -348,22 +300,66 @@ static void pzone_handle_kick(VirtIODevice *vdev, VirtQueue *vq)
 {
     VirtIOMEM *vmem = VIRTIO_MEM(vdev);
 
-    if (pzone_negotiated(vmem)) {
+    if (!pzone_negotiated(vmem)) {
+        if (!virtio_queue_empty(vq)) {
+            virtio_error(vdev, "virtio-mem protocol violation: request on"
+                         " queue 1 without VIRTIO_MEM_F_PZONE");
+        }
+    } else if (!vmem->pz->elem) {
         pzone_handle_queue(vmem->pz);
-    } else if (!virtio_queue_empty(vq)) {
-        virtio_error(vdev, "virtio-mem protocol violation: request on queue 1"
-                     " without VIRTIO_MEM_F_PZONE");
     }
 }
 
-static void pzone_bh(void *opaque)
+static void pzone_go_on(void *opaque)
 {
-    VirtIOMEMPzone *pz = opaque;
+    pzone_handle_queue(opaque);
+}
 
-    /* A stopped VM's memory stays as it is; set_status() schedules us again. */
-    if (VIRTIO_DEVICE(pz->vmem)->vm_running && pzone_negotiated(pz->vmem)) {
-        pzone_handle_queue(pz);
+void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
+{
+    VirtIOMEM *vmem = VIRTIO_MEM(vdev);
+    VirtIOMEMPzone *pz = vmem->pz;
+    struct pz_pool_info info;
+    PzoneGuest guest;
+
+    if (!pz) {
+        return;
     }
+
+    guest = virtio_mem_pzone_guest(vmem, val);
+    if (guest == PZONE_GUEST_PLAIN) {
+        if (vmem->pzone_required) {
+            /* It went on although it was not granted FEATURES_OK. */
+            virtio_error(vdev, "pool '%s': a driver without memory classes is"
+                         " refused because of property '%s'", pz->name,
+                         VIRTIO_MEM_PZONE_REQUIRED_PROP);
+            guest = PZONE_GUEST_NONE;
+        } else {
+            pzone_disown(pz);
+        }
+    }
+
+    if (guest != PZONE_GUEST_READY || !vdev->vm_running) {
+        pzone_untake(pz, guest != PZONE_GUEST_READY);
+    } else {
+        /*
+         * Also called when the VM goes on, maybe on another host: look at
+         * requests that nobody will kick again for, and remind a guest that
+         * has not followed yet.
+         */
+        qemu_bh_schedule(pz->bh);
+        pz_pool_info(pz->core, &info);
+        if (info.guest_generation != info.generation) {
+            virtio_notify_config(vdev);
+        }
+    }
+
+    if (guest != pz->guest) {
+        trace_pzone_guest(pz->name, PzoneGuest_str(guest));
+        pz->guest = guest;
+        virtio_mem_pzone_changed(pz, 0);
+    }
+    virtio_mem_pzone_flush_notices(pz);
 }
 
 /*
@@ -417,6 +413,7 @@ void virtio_mem_pzone_unplugged_all(VirtIOMEM *vmem)
         return;
     }
     pz_pool_all_unplugged(vmem->pz->core);
+    virtio_mem_pzone_forget_errors(vmem->pz);
     virtio_mem_pzone_changed(vmem->pz, 0);
     virtio_mem_pzone_flush_notices(vmem->pz);
 }
@@ -521,6 +518,7 @@ bool virtio_mem_pzone_realize(VirtIOMEM *vmem, Error **errp)
     pz->name = g_strdup(name);
     pz->req = g_malloc0(PZONE_REQ_MAX);
     pz->resp = g_malloc0(PZONE_RESP_MAX);
+    virtio_mem_pzone_changes_init(pz);
     vmem->pz = pz;
     return true;
 }
@@ -534,7 +532,8 @@ void virtio_mem_pzone_add_queue(VirtIOMEM *vmem)
     }
     pz->vq = virtio_add_queue(VIRTIO_DEVICE(vmem), PZONE_QUEUE_SIZE,
                               pzone_handle_kick);
-    pz->bh = virtio_bh_new_guarded(DEVICE(vmem), pzone_bh, pz);
+    pz->bh = virtio_bh_new_guarded(DEVICE(vmem), pzone_go_on, pz);
+    pz->populate_timer = timer_new_ms(QEMU_CLOCK_REALTIME, pzone_go_on, pz);
     virtio_mem_pzone_notices_init(pz);
     QLIST_INSERT_HEAD(&virtio_mem_pzone_pools, pz, next);
 }
@@ -547,7 +546,9 @@ void virtio_mem_pzone_unrealize(VirtIOMEM *vmem)
         return;
     }
     QLIST_REMOVE(pz, next);
+    pzone_untake(pz, true);
     virtio_mem_pzone_notices_cleanup(pz);
+    timer_free(pz->populate_timer);
     qemu_bh_delete(pz->bh);
     virtio_del_queue(VIRTIO_DEVICE(vmem), 1);
     virtio_mem_pzone_finalize(vmem);
@@ -565,6 +566,7 @@ void virtio_mem_pzone_finalize(VirtIOMEM *vmem)
     g_free(pz->name);
     g_free(pz->req);
     g_free(pz->resp);
+    g_free(pz->changes);
     g_free(pz->blob);
     g_free(pz);
 }

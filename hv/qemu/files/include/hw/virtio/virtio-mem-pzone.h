@@ -26,6 +26,8 @@
 #define VIRTIO_MEM_PZONE_PROP "pzone"
 #define VIRTIO_MEM_PZONE_REQUIRED_PROP "pzone-required"
 
+typedef struct PzoneChanges PzoneChanges;
+
 struct VirtIOMEMPzone {
     VirtIOMEM *vmem;
 
@@ -45,10 +47,19 @@ struct VirtIOMEMPzone {
     uint8_t *req;
     uint8_t *resp;
 
+    /*
+     * The request at work: NULL, except while it waits for its memory to be
+     * populated; its length; what it plugs or unplugs.
+     */
+    VirtQueueElement *elem;
+    size_t req_len;
+    PzoneChanges *changes;
+    QEMUTimer *populate_timer;
+
     /* who drove the pool when we looked last */
     PzoneGuest guest;
 
-    /* class id -> PzoneNotice: events that went out or wait */
+    /* class id -> PzoneNotice: events that went out or wait, last errors */
     GHashTable *notices;
     QEMUTimer *notice_timer;
 
@@ -117,7 +128,23 @@ int virtio_mem_set_block_state(VirtIOMEM *vmem, uint64_t start_gpa,
                                uint64_t size, bool plug);
 
 /*
- * Between virtio-mem-pzone.c and virtio-mem-pzone-qmp.c.
+ * virtio-mem-pzone-plug.c, for virtio-mem-pzone.c.
+ */
+
+void virtio_mem_pzone_changes_init(VirtIOMEMPzone *pz);
+/* Note what the request in pz->req will plug or unplug. */
+void virtio_mem_pzone_changes_begin(VirtIOMEMPzone *pz, size_t req_len);
+/* Make a piece of its memory ready; true when there is nothing left to do. */
+bool virtio_mem_pzone_populate(VirtIOMEMPzone *pz);
+/* The request was handled, or will not be. */
+void virtio_mem_pzone_changes_end(VirtIOMEMPzone *pz);
+
+/* struct pz_ops */
+int virtio_mem_pzone_plug(void *opaque, uint32_t first, uint32_t nr);
+int virtio_mem_pzone_unplug(void *opaque, uint32_t first, uint32_t nr);
+
+/*
+ * virtio-mem-pzone-qmp.c, for the two others.
  */
 
 /* Who drives the device, going by @status. */
@@ -129,8 +156,14 @@ void virtio_mem_pzone_notices_cleanup(VirtIOMEMPzone *pz);
 void virtio_mem_pzone_changed(VirtIOMEMPzone *pz, uint32_t class_id);
 void virtio_mem_pzone_shortage(VirtIOMEMPzone *pz, uint32_t class_id, bool oom,
                                uint64_t wanted);
+/* The host plugged something of a class. */
+void virtio_mem_pzone_backed(VirtIOMEMPzone *pz, uint32_t class_id);
+/* The host could not plug or unplug @size bytes; @nomem: for lack of memory. */
+void virtio_mem_pzone_failed(VirtIOMEMPzone *pz, uint32_t class_id, bool plug,
+                             bool nomem, uint64_t size, const char *why);
+void virtio_mem_pzone_forget_errors(VirtIOMEMPzone *pz);
 /*
- * Send the events that are due and plan the others.  The two functions above
+ * Send the events that are due and plan the others.  The functions above
  * only take notes, because they are called in the middle of changes.
  */
 void virtio_mem_pzone_flush_notices(VirtIOMEMPzone *pz);
