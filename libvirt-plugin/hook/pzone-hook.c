@@ -6,14 +6,15 @@
  * on standard input before it starts QEMU, and does not start it when this ends
  * with another status than 0; what it says on stderr is part of the error that
  * the user sees. Status 1 is kept for the one veto: classes that can't fit into
- * their pools, with which the VM would start and quietly lack some of them. For
+ * their pools, with which the VM would start and quietly lack some of them, or whose
+ * guarantees have no room in the host's budgets, if pzoned runs and says so. For
  * everything else the answer is 0: at "reconnect" any other would end a VM that
  * runs, and what is wrong in another way pzoned says and `virsh pzone-list`
  * shows, with the VM up.
  *
- * It must not call libvirt, which waits for it. It needs nothing but the XML.
+ * It must not call libvirt, which waits for it. It needs the XML, and asks pzoned.
  */
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,8 @@
 /* libvirt's own XML is far smaller; a pipe that never ends must not hold up a start */
 #define XML_MAX		(16 * 1024 * 1024)
 
-/*
- * What may refuse a start, asked in this order; -ENOSPC is a no, and anything
- * else no reason to refuse. A controller with a say in it (a budget of the
- * host's, over its socket and with a timeout) is one more line here.
- */
-typedef int (*admit_fn)(const struct pzone_defs *defs, const struct pzone_pools *pools,
-			struct pzone_error *err);
-static const admit_fn admissions[] = { pzone_defs_check_room };
+/* libvirt waits for us, and the user for libvirt. */
+#define DAEMON_TIMEOUT_MS	2000
 
 static char *read_all(FILE *file)
 {
@@ -59,11 +54,12 @@ static int admit(const char *domain, const char *xml)
 		fprintf(stderr, "pzone: domain '%s' is not judged: %s\n", domain, err.message);
 		goto out;
 	}
-	for (size_t i = 0; !status && i < sizeof(admissions) / sizeof(*admissions); i++) {
-		if (admissions[i](defs, pools, &err) && err.code == PZONE_ERR_NO_SPACE) {
-			fprintf(stderr, "pzone: domain '%s' is not started: %s\n", domain, err.message);
-			status = 1;
-		}
+	/* Only a clear no counts: a pzoned that is not there or slow is no reason to refuse. */
+	if (pzone_defs_check_room(defs, pools, &err) == -ENOSPC ||
+	    (pzone_defs_count(defs) > 0 &&
+	     pzone_daemon_admit(NULL, xml, DAEMON_TIMEOUT_MS, &err) == -ENOSPC)) {
+		fprintf(stderr, "pzone: domain '%s' is not started: %s\n", domain, err.message);
+		status = 1;
 	}
 out:
 	pzone_defs_free(defs);

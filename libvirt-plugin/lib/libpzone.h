@@ -487,6 +487,26 @@ int pzone_domain_wait(virDomainPtr dom, const char *name, unsigned int timeout_m
 		      enum pzone_wait_result *ret_result, uint64_t *ret_actual_bytes,
 		      struct pzone_error *err);
 
+/* --- pzoned --- */
+
+#define PZONE_DAEMON_SOCKET	"/run/pzone/pzoned.sock"
+
+/*
+ * Ask pzoned: GET /v1/status (JSON), GET /metrics, POST /v1/admit. socket_path NULL:
+ * PZONE_DAEMON_SOCKET. body is for POST. -ENOENT nobody listens there, -ETIMEDOUT,
+ * -EIO anything else but an answer with status 200.
+ */
+int pzone_daemon_request(const char *socket_path, const char *method, const char *path,
+			 const char *body, unsigned int timeout_ms, char **ret_reply,
+			 struct pzone_error *err);
+/*
+ * Does a domain with this XML fit the host's budgets? 0 yes, -ENOSPC no: err says which
+ * class, how much it is guaranteed and what is left. Everything else: it could not
+ * be asked (as above), which is no reason to refuse anything.
+ */
+int pzone_daemon_admit(const char *socket_path, const char *domain_xml, unsigned int timeout_ms,
+		       struct pzone_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -3,6 +3,7 @@
 """libvirt's hook: a domain whose classes can't fit is not started, with the
 reason; any other is, and a VM that runs is left alone."""
 import os
+import signal
 import subprocess
 import sys
 
@@ -79,6 +80,25 @@ def test(t, host):
     t.equal(subprocess.call([program, "demo", "reconnect", "begin", "-"], stdin=subprocess.DEVNULL), 0,
             "the hook says nothing to a reconnect")
     host.virsh("destroy", "demo")
+
+    # the host's budget, if pzoned runs
+    metadata([("db", "ua-fast", 256), ("batch", "ua-fast", 128)], "--config")
+    os.makedirs("/run/pzone", exist_ok=True)
+    config = os.path.join(host.work, "pzoned.conf")
+    with open(config, "w") as f:
+        f.write("[daemon]\nsocket=/run/pzone/pzoned.sock\n[budget host]\nsize=400MiB\n")
+    host.start_pzoned("--config", config)
+    r = host.virsh("start", "demo")
+    t.ok(r.returncode == 1 and "the guarantee of class 'batch' in pool 'ua-fast' needs 128 MiB, and budget 'host' of this host has 112 MiB left of 400 MiB" in r.stderr,
+         "a domain that the host's budget has no room for is not started: class, wanted, available", r.stderr)
+    metadata([("db", "ua-fast", 256), ("batch", "ua-fast", 112)], "--config")
+    starts("one that fits is")
+    metadata([("db", "ua-fast", 256), ("batch", "ua-fast", 128)], "--config")
+    host.pzoned.send_signal(signal.SIGSTOP)
+    starts("a pzoned that does not answer holds up nobody")
+    host.pzoned.send_signal(signal.SIGCONT)
+    host.stop_pzoned()
+    starts("nor one that is not there")
 
 
 run(test, pzoned=False)
