@@ -253,6 +253,45 @@ def pool_args(name="p0", size=2 * GiB, requested=GiB, addr=None, pzone="on", bac
             "-device", ",".join(dev)]
 
 
+def books(q, d, pool="p0"):
+    """
+    What is wrong with the books of a pool: query-pzone, STATE and virtio-mem's
+    bitmap must agree, and no block may be two classes'. [] if all is well.
+    """
+    p, = q.qmp("query-pzone", pool=pool, max_extents=1 << 20)
+    bs = p["block-size"]
+    ids = {c["id"]: c for c in p["classes"]}
+    actual = d.actual()
+    wrong = []
+    at = 0
+    for c, first, nr in actual + [(None, p["size"] // bs, 0)]:
+        if first < at:
+            wrong.append("STATE: block %d is in two extents" % first)
+        elif first > at and d.mem_state(p["addr"] + at * bs, first - at) != "unplugged":
+            wrong.append("blocks %d+%d are nobody's and not unplugged" % (at, first - at))
+        if nr and d.mem_state(p["addr"] + first * bs, nr) != "plugged":
+            wrong.append("blocks %d+%d are of class %d and not plugged" % (first, nr, c))
+        at = first + nr
+    for c in p["classes"]:
+        mine = [(e[1] * bs + p["addr"], e[2] * bs) for e in actual if e[0] == c["id"]]
+        if mine != [(e["addr"], e["size"]) for e in c["extents"]]:
+            wrong.append("STATE and query-pzone differ for class %s" % c["name"])
+        if c["actual"] != sum(e[1] for e in mine):
+            wrong.append("class %s has %d, its extents have %d" % (c["name"], c["actual"], sum(e[1] for e in mine)))
+        if len(mine) != c["nr-extents"]:
+            wrong.append("class %s: nr-extents is %d" % (c["name"], c["nr-extents"]))
+    plugged = sum(e[2] for e in actual) * bs
+    if plugged != p["plugged"]:
+        wrong.append("plugged is %d, the extents have %d" % (p["plugged"], plugged))
+    if [c for c, _, _ in actual if c and c not in ids]:
+        wrong.append("STATE has a class that is not there")
+    owner = {b: c for c, f, n in actual for b in range(f, f + n)}
+    for c, first, nr in d.layout():
+        if any(owner.get(b, c) != c for b in range(first, first + nr)):
+            wrong.append("blocks %d+%d are wanted by class %d and another has some" % (first, nr, c))
+    return wrong
+
+
 # --- a virtio-mem driver ---
 
 F_UNPLUGGED_INACCESSIBLE = 1 << 1
@@ -279,7 +318,8 @@ class NoAnswer(Exception):
 class Driver:
     """A driver for the virtio-mem device at a PCI slot of a Qemu."""
 
-    QUEUE = 16
+    QUEUE = 128  # descriptors: two for each of the SLOTS, the others for chain()
+    SLOTS = 8
     MEMORY = 0x100000  # of the rings and buffers, in the guest's RAM
 
     def __init__(self, qemu, slot=4):
@@ -398,7 +438,7 @@ class Driver:
     def add(self, queue, data, room, req_len=None):
         """Put one chain into the ring without telling the device."""
         ring = self.rings[queue]
-        slot = ring["next"] % (self.QUEUE // 2)
+        slot = ring["next"] % self.SLOTS
         req, resp = ring["req"] + slot * 0x10000, ring["resp"] + slot * 0x10000
         self.q.write(req, data)
         self.q.write(resp, b"\xaa" * min(room, 0x8000))
@@ -414,10 +454,30 @@ class Driver:
             table += struct.pack("<QIHH", addr, length, flags | (0 if last else 1),
                                  0 if last else slot * 2 + n + 1)
         self.q.write(ring["desc"] + slot * 32, table)
-        self.q.write(ring["avail"] + 4 + 2 * (ring["next"] % self.QUEUE), struct.pack("<H", slot * 2))
+        self._avail(ring, slot * 2)
+        return resp
+
+    def _avail(self, ring, head):
+        self.q.write(ring["avail"] + 4 + 2 * (ring["next"] % self.QUEUE), struct.pack("<H", head))
         ring["next"] = (ring["next"] + 1) & 0xffff
         self.q.write(ring["avail"] + 2, struct.pack("<H", ring["next"]))
-        return resp
+
+    def chain(self, queue, descs, indirect=False, head=None):
+        """Kick with descriptors (address, length, flags[, next]) as they are; returns the bytes written."""
+        ring = self.rings[queue]
+        first = 0 if indirect else 2 * self.SLOTS
+        table = b""
+        for n, (addr, length, flags, *follows) in enumerate(descs):
+            last = n == len(descs) - 1
+            table += struct.pack("<QIHH", addr, length, flags | (0 if last and not follows else 1),
+                                 follows[0] if follows else 0 if last else first + n + 1)
+        if indirect:
+            self.q.write(ring["resp"] + 0x80000, table)
+            table = struct.pack("<QIHH", ring["resp"] + 0x80000, len(table), 4, 0)
+        self.q.write(ring["desc"] + 2 * self.SLOTS * 16, table)
+        self._avail(ring, 2 * self.SLOTS if head is None else head)
+        self.kick(queue)
+        return self.wait(queue)
 
     def wait(self, queue, timeout=10.0):
         """The number of bytes written to the chain that is used next."""
@@ -442,6 +502,12 @@ class Driver:
         """PLUG 0, UNPLUG 1, UNPLUG_ALL 2, STATE 3; returns the response type."""
         return struct.unpack_from("<H", self.raw(0, struct.pack("<HHHHQHHHH", kind, 0, 0, 0, gpa, nr, 0, 0, 0),
                                                  10))[0]
+
+    def mem_state(self, gpa, nr):
+        """Of blocks, by virtio-mem's own book: "plugged", "unplugged" or "mixed"."""
+        reply = self.raw(0, struct.pack("<HHHHQHHHH", 3, 0, 0, 0, gpa, nr, 0, 0, 0), 10)
+        assert reply[:2] == b"\0\0", "STATE is answered %r" % reply
+        return ("plugged", "unplugged", "mixed")[struct.unpack_from("<H", reply, 8)[0]]
 
     # queue 1
 
