@@ -124,6 +124,64 @@ def while_active(tmp):
              "... and the wish is fulfilled")
 
 
+def follows(tmp, postcopy=False):
+    """A resize in the middle of a live migration to another QEMU."""
+    what = "postcopy: " if postcopy else "live: "
+    uri = "unix:%s/live" % tmp
+    args = pool_args(addr=ADDR)
+    with Qemu(*args) as src, Qemu("-incoming", "defer", *args) as dst:
+        try:
+            for q in (src, dst):
+                q.qmp("migrate-set-capabilities", capabilities=[
+                    {"capability": "postcopy-ram", "state": postcopy}, {"capability": "events", "state": True}])
+        except QmpError as e:
+            ok(True, what + "# SKIP %s" % e)  # no userfaultfd for us
+            return
+        dst.qmp("migrate-incoming", uri=uri)
+        src.qmp("pzone-create", pool="p0", name="db", size=64 * MiB, guarantee=0, limit=512 * MiB)
+        src.qmp("pzone-create", pool="p0", name="old", size=32 * MiB)
+        d = Driver(src).start()
+        d.converge()
+        db = d.classes()["db"][0]
+        addr = next(e["addr"] for e in src.klass("p0", "db")["extents"])
+        src.write(addr, b"contents of a class")
+        src.qmp("migrate-set-parameters", max_bandwidth=10000)
+        src.qmp("migrate", uri=uri)
+        while src.qmp("query-migrate").get("status") in (None, "setup"):
+            time.sleep(0.01)
+        src.qmp("pzone-resize", pool="p0", name="db", size=128 * MiB)
+        src.qmp("pzone-destroy", pool="p0", name="old")
+        src.qmp("pzone-create", pool="p0", name="new", size=32 * MiB)
+        p = src.pool("p0")
+        same((p["busy"], {c["name"]: c["state"] for c in p["classes"]}),
+             (True, {"db": "growing", "old": "destroying", "new": "growing"}),
+             what + "wishes during a migration are taken down, and the pool is busy")
+        generation = d.generation()
+        seen = d.layout()
+        ok(sum(n for c, _, n in seen if c == db) == 64, what + "... the guest sees them", seen)
+        same(d.change(PLUG, [e for e in seen if e[0] not in (0, db)])[0], BUSY, what + "... and has to wait")
+        src.qmp("migrate-set-parameters", max_bandwidth=GiB)
+        if postcopy:
+            src.qmp("migrate-start-postcopy")
+        wait_migration(src)
+        same({"status": "postcopy-active"} in src.events("MIGRATION"), postcopy, what + "by this way")
+        dst.events("RESUME", 5)
+        same(dst.qmp("query-status")["status"], "running", what + "the VM goes on at the destination")
+        like(src.refused("pzone-resize", pool="p0", name="db", size=64 * MiB), ["'p0'", "migrated"],
+             what + "... and only there can its pool be changed")
+        while dst.pool("p0")["busy"]:
+            time.sleep(0.05)
+        d2 = Driver(dst)
+        d2.rings = d.rings
+        same(d2.generation(), generation, what + "the wishes have come along")
+        d2.converge()
+        p = dst.pool("p0")
+        same((p["busy"], {c["name"]: (c["state"], c["actual"]) for c in p["classes"]}),
+             (False, {"db": ("settled", 128 * MiB), "new": ("settled", 32 * MiB)}), what + "... and are fulfilled")
+        same(dst.read(addr, 19), b"contents of a class", what + "the class's contents are there")
+        same(books(dst, d2), [], what + "the books agree")
+
+
 def refused(what, parts, path, *args):
     with load(path, *args) as q:
         ok(not incoming(q), "not loaded: " + what)
@@ -189,6 +247,8 @@ try:
         refused(what, parts, tmp + "/lie", *pool_args(addr=ADDR))
 
     while_active(tmp)
+    follows(tmp)
+    follows(tmp, postcopy=True)
 
     # What a plain driver plugged is nobody's, and travels all the same.
     plain = tmp + "/plain"

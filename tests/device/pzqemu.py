@@ -177,7 +177,7 @@ class Qemu:
                 reply = self._qmp_read()
                 if "event" in reply:
                     self.pending.append(reply)
-            found = [e["data"] for e in self.pending if e["event"] == name]
+            found = [e.get("data", {}) for e in self.pending if e["event"] == name]
             if found or time.monotonic() >= end:
                 self.pending = [e for e in self.pending if e["event"] != name]
                 return found
