@@ -153,14 +153,16 @@ class Host:
 
     # --- daemons ---
 
-    def start_libvirtd(self):
+    def start_libvirtd(self, socket_mode="0700", access_driver=None):
         """Start the distribution's libvirtd and wait until it answers."""
         with open(os.path.join(self.conf_dir, "libvirtd.conf"), "w") as f:
             f.write('auth_unix_ro = "none"\nauth_unix_rw = "none"\n'
-                    'unix_sock_rw_perms = "0700"\n'
+                    'unix_sock_rw_perms = "%s"\n'
                     # two hosts must not be taken for one
                     'host_uuid = "%s"\n'
-                    'log_outputs = "2:file:%s/libvirtd.log"\n' % (uuid.uuid4(), self.work))
+                    'log_outputs = "2:file:%s/libvirtd.log"\n' % (socket_mode, uuid.uuid4(), self.work))
+            if access_driver:
+                f.write('access_drivers = [ "%s" ]\n' % access_driver)
         with open(os.path.join(self.conf_dir, "qemu.conf"), "w") as f:
             f.write('security_driver = "none"\nsecurity_default_confined = 0\n'
                     'namespaces = []\ncgroup_controllers = []\n'
