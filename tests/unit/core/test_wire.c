@@ -101,6 +101,15 @@ static void numbers(void **state)
 	assert_int_equal(VIRTIO_PZONE_RESP_BUSY, 2);
 	assert_int_equal(VIRTIO_PZONE_RESP_ERROR, 3);
 	assert_int_equal(VIRTIO_PZONE_CLASS_F_DYING, 1);
+	assert_int_equal(VIRTIO_PZONE_OK, 0);
+	assert_int_equal(VIRTIO_PZONE_NOMEM, 1);
+	assert_int_equal(VIRTIO_PZONE_AGAIN, 2);
+	assert_int_equal(VIRTIO_PZONE_STATE_SETTLED, 0);
+	assert_int_equal(VIRTIO_PZONE_STATE_CONVERGING, 1);
+	assert_int_equal(VIRTIO_PZONE_STATE_PARTIAL, 2);
+	assert_int_equal(VIRTIO_PZONE_EVENT_PRESSURE, 0);
+	assert_int_equal(VIRTIO_PZONE_EVENT_OOM, 1);
+	assert_int_equal(VIRTIO_PZONE_CLASS_MEMMAP, 0);
 }
 
 int main(void)
