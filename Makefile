@@ -8,7 +8,7 @@
 help:
 	@echo 'pzone: classes of memory for virtual machines. Targets:'
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 27
 	@echo
 	@echo 'Variables:'
 	@echo '  JOBS=N              compile N files at a time (default: $(JOBS), the number of CPUs)'
@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e fuzz sim bench-core check clean distclean \
+	test-guest test-e2e test-qemu-versions fuzz fuzz-device sim bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall
 
 export BUILD := $(CURDIR)/build
@@ -83,8 +83,14 @@ test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt
 test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 	@exec $(prove) $(e2e)
 
+test-qemu-versions: deps ## tests of the device with other versions of QEMU (10 min each the first time)
+	@hv/qemu/test-versions
+
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
+
+fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, twice; needs clang, llvm (20 min the first time)
+	@tests/fuzz/fuzz-device
 
 sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot
 	@$(SUBMAKE) -C tests/sim run
