@@ -20,11 +20,15 @@ struct change {
 	unsigned int targets;
 	struct pzone_defs *old_config, *old_live;	/* NULL: not a target */
 	struct pzone_defs *new_config, *new_live;
+	struct pzone_live *live;			/* before the change; NULL: not asked */
 	bool wrote_config, wrote_live;
 };
 
+/* Does the change need to read the running metadata? */
+enum live_metadata { LIVE_AS_IT_SHOULD, LIVE_MAY_BE_BROKEN };
+
 static int change_open(struct change *c, virDomainPtr dom, unsigned int flags,
-		       struct pzone_error *err)
+		       enum live_metadata broken, struct pzone_error *err)
 {
 	int rc;
 
@@ -40,16 +44,10 @@ static int change_open(struct change *c, virDomainPtr dom, unsigned int flags,
 		rc = pzl_metadata_read(dom, VIR_DOMAIN_AFFECT_LIVE, &c->old_live, err);
 		if (!rc)
 			rc = pzl_defs_copy(c->old_live, &c->new_live, err);
+		else if (rc == -EINVAL && broken == LIVE_MAY_BE_BROKEN)
+			rc = 0;
 	}
 	return rc;
-}
-
-static void change_close(struct change *c)
-{
-	pzone_defs_free(c->old_config);
-	pzone_defs_free(c->old_live);
-	pzone_defs_free(c->new_config);
-	pzone_defs_free(c->new_live);
 }
 
 static int change_write(struct change *c, bool config, bool live, struct pzone_error *err)
@@ -67,13 +65,22 @@ static int change_write(struct change *c, bool config, bool live, struct pzone_e
 	return rc;
 }
 
-/* Best effort: what was refused is being reported already. */
-static void change_undo(struct change *c)
+/*
+ * The end of every change; returns rc. On an error the metadata is put back, best
+ * effort: what was refused is being reported already.
+ */
+static int change_close(struct change *c, int rc)
 {
-	if (c->wrote_live)
+	if (rc && c->wrote_live)
 		pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_LIVE, c->old_live, NULL);
-	if (c->wrote_config)
+	if (rc && c->wrote_config)
 		pzl_metadata_write(c->dom, VIR_DOMAIN_AFFECT_CONFIG, c->old_config, NULL);
+	pzone_live_free(c->live);
+	pzone_defs_free(c->old_config);
+	pzone_defs_free(c->old_live);
+	pzone_defs_free(c->new_config);
+	pzone_defs_free(c->new_live);
+	return rc;
 }
 
 static int check_against_pools(virDomainPtr dom, unsigned int target,
@@ -241,11 +248,10 @@ static int apply_all(virDomainPtr dom, const struct pzone_defs *defs,
 int pzone_domain_define(virDomainPtr dom, const struct pzone_defs *defs, unsigned int flags,
 			struct pzone_error *err)
 {
-	struct pzone_live *live = NULL;
 	struct change c;
 	int rc;
 
-	rc = change_open(&c, dom, flags, err);
+	rc = change_open(&c, dom, flags, LIVE_AS_IT_SHOULD, err);
 	if (!rc && c.new_config)
 		rc = put_all(c.new_config, defs, err);
 	if (!rc && c.new_config)
@@ -253,79 +259,67 @@ int pzone_domain_define(virDomainPtr dom, const struct pzone_defs *defs, unsigne
 	if (!rc && c.new_live)
 		rc = put_all(c.new_live, defs, err);
 	if (!rc && c.new_live)
-		rc = pzone_live_query(dom, &live, err);
+		rc = pzone_live_query(dom, &c.live, err);
 	if (!rc && c.new_live)
-		rc = check_live(defs, live, dom, err);
-	if (rc)
-		goto out;
-	rc = change_write(&c, true, true, err);
-	if (!rc && live)
-		rc = apply_all(dom, defs, live, err);
-	if (rc)
-		change_undo(&c);
-out:
-	pzone_live_free(live);
-	change_close(&c);
-	return rc;
+		rc = check_live(defs, c.live, dom, err);
+	if (!rc)
+		rc = change_write(&c, true, true, err);
+	if (!rc && c.live)
+		rc = apply_all(dom, defs, c.live, err);
+	return change_close(&c, rc);
 }
 
 /* --- undefine --- */
+
+/* Destroy it; that somebody did so a moment ago is a success. */
+static int destroy_one(virDomainPtr dom, const struct pzone_live_class *cls,
+		       struct pzone_error *err)
+{
+	const struct pzone_live_class *now;
+	struct pzone_live *live = NULL;
+	int rc = pzone_live_destroy(dom, cls->pool, cls->name, err);
+
+	if (rc != -EREMOTEIO || pzone_live_query(dom, &live, NULL))
+		return rc;
+	now = pzone_live_class_find(live, cls->name);
+	if (!now || now->state == PZONE_STATE_DESTROYING)
+		rc = 0;
+	pzone_live_free(live);
+	return rc;
+}
 
 int pzone_domain_undefine(virDomainPtr dom, const char *name, unsigned int flags,
 			  struct pzone_error *err)
 {
 	const struct pzone_live_class *cls = NULL;
-	struct pzone_live *live = NULL;
-	bool in_config, in_live;
+	bool in_config = false, in_live = false, ends;
 	struct change c;
 	int rc;
 
-	rc = change_open(&c, dom, flags, err);
-	if (rc)
-		goto out;
-	in_config = c.new_config && !pzone_defs_remove(c.new_config, name, NULL);
-	in_live = c.new_live && !pzone_defs_remove(c.new_live, name, NULL);
-	if (c.targets & VIR_DOMAIN_AFFECT_LIVE) {
-		rc = pzone_live_query(dom, &live, err);
+	rc = change_open(&c, dom, flags, LIVE_AS_IT_SHOULD, err);
+	if (!rc) {
+		in_config = c.new_config && !pzone_defs_remove(c.new_config, name, NULL);
+		in_live = c.new_live && !pzone_defs_remove(c.new_live, name, NULL);
+	}
+	if (!rc && (c.targets & VIR_DOMAIN_AFFECT_LIVE)) {
+		rc = pzone_live_query(dom, &c.live, err);
 		/* Without a device that knows classes, there is just the metadata. */
 		if (rc == -EOPNOTSUPP && (in_live || in_config))
 			rc = 0;
-		if (rc)
-			goto out;
-		cls = live ? pzone_live_class_find(live, name) : NULL;
-		if (cls && cls->state == PZONE_STATE_DESTROYING && !in_live && !in_config) {
-			rc = 0;		/* asked twice: it is on its way out */
-			goto out;
-		}
+		cls = c.live ? pzone_live_class_find(c.live, name) : NULL;
 	}
-	if (!in_config && !in_live && !cls) {
+	if (!rc && !in_config && !in_live && !cls)
 		rc = pzl_error(err, -ENOENT, PZONE_ERR_NO_CLASS, "domain '%s' has no class '%s'%s",
 			       virDomainGetName(dom), name,
 			       c.targets == VIR_DOMAIN_AFFECT_CONFIG ?
 			       " in its persistent definition" : "");
-		goto out;
-	}
-	rc = change_write(&c, in_config, in_live, err);
-	if (!rc && cls && cls->state != PZONE_STATE_DESTROYING) {
-		rc = pzone_live_destroy(dom, cls->pool, name, err);
-		if (rc == -EREMOTEIO) {
-			struct pzone_live *now = NULL;
-
-			/* Refused because pzoned did it a moment ago? */
-			if (!pzone_live_query(dom, &now, NULL)) {
-				cls = pzone_live_class_find(now, name);
-				if (!cls || cls->state == PZONE_STATE_DESTROYING)
-					rc = 0;
-			}
-			pzone_live_free(now);
-		}
-	}
-	if (rc)
-		change_undo(&c);
-out:
-	pzone_live_free(live);
-	change_close(&c);
-	return rc;
+	/* Asked twice, it is on its way out already. */
+	ends = cls && cls->state == PZONE_STATE_DESTROYING;
+	if (!rc && (in_config || in_live))
+		rc = change_write(&c, in_config, in_live, err);
+	if (!rc && cls && !ends)
+		rc = destroy_one(dom, cls, err);
+	return change_close(&c, rc);
 }
 
 /* --- resize and set --- */
@@ -338,10 +332,9 @@ static int no_class(virDomainPtr dom, const char *name, unsigned int target,
 			 "the persistent definition of", virDomainGetName(dom), name);
 }
 
-/* Find the class in the device; it must be one that can be changed. */
-static int find_live(virDomainPtr dom, const char *name, const struct pzone_live *live,
-		     const struct pzone_defs *defs, const struct pzone_live_class **ret_cls,
-		     struct pzone_error *err)
+int pzl_find_live(virDomainPtr dom, const char *name, const struct pzone_live *live,
+		  const struct pzone_defs *defs, const struct pzone_live_class **ret_cls,
+		  struct pzone_error *err)
 {
 	const struct pzone_live_class *cls = pzone_live_class_find(live, name);
 
@@ -360,126 +353,158 @@ static int find_live(virDomainPtr dom, const char *name, const struct pzone_live
 	return 0;
 }
 
+/* The class in the device, and its pool, for a change. */
+static int open_live(struct change *c, const char *name, const struct pzone_live_class **ret_cls,
+		     const struct pzone_live_pool **ret_pool, struct pzone_error *err)
+{
+	int rc = pzone_live_query(c->dom, &c->live, err);
+
+	if (!rc)
+		rc = pzl_find_live(c->dom, name, c->live, c->old_live, ret_cls, err);
+	if (!rc)
+		*ret_pool = pzone_live_pool_find(c->live, (*ret_cls)->pool);
+	return rc;
+}
+
+static int resize_config(struct change *c, const char *name, uint64_t size_bytes,
+			 struct pzone_error *err)
+{
+	const struct pzone_def *def = pzone_defs_find(c->new_config, name);
+	int rc;
+
+	if (!def)
+		return no_class(c->dom, name, VIR_DOMAIN_AFFECT_CONFIG, err);
+	rc = pzone_defs_put(c->new_config, def->name, def->pool, size_bytes,
+			    def->has_guarantee ? def->guarantee_bytes : PZL_LEFT_OUT,
+			    def->has_limit ? def->limit_bytes : PZL_LEFT_OUT, true, err);
+	return rc ? rc : check_against_pools(c->dom, VIR_DOMAIN_AFFECT_CONFIG, c->new_config, err);
+}
+
+/*
+ * Bounds that nobody wrote down are no bounds: they follow the size. Which those
+ * are the running metadata says. Where that can't be read (defs NULL), the device's
+ * bounds count, except for three equal figures, which is what left-out bounds look like.
+ */
+static void following_bounds(const struct pzone_live_class *cls, const struct pzone_defs *defs,
+			     uint64_t size_bytes, uint64_t *ret_guarantee, uint64_t *ret_limit)
+{
+	const struct pzone_def *def = defs ? pzone_defs_find(defs, cls->name) : NULL;
+	bool fixed = cls->guarantee_bytes == cls->size_bytes && cls->limit_bytes == cls->size_bytes;
+	bool left_out = pzone_cookie_is_ours(cls->cookie) && (defs ? !!def : fixed);
+
+	*ret_guarantee = left_out && !(def && def->has_guarantee) ? size_bytes : PZL_LEFT_OUT;
+	*ret_limit = left_out && !(def && def->has_limit) ? size_bytes : PZL_LEFT_OUT;
+}
+
+static uint64_t given_or(uint64_t bytes, uint64_t otherwise)
+{
+	return bytes == PZL_LEFT_OUT ? otherwise : bytes;
+}
+
+/* Metadata that somebody broke is no reason not to resize: it stays as it is. */
 int pzone_domain_resize(virDomainPtr dom, const char *name, uint64_t size_bytes,
 			unsigned int flags, struct pzone_error *err)
 {
+	uint64_t guarantee = PZL_LEFT_OUT, limit = PZL_LEFT_OUT;
 	const struct pzone_live_class *cls = NULL;
 	const struct pzone_live_pool *pool;
-	struct pzone_live *live = NULL;
-	const struct pzone_def *def;
 	struct change c;
-	uint64_t guarantee = PZL_LEFT_OUT, limit = PZL_LEFT_OUT;
 	int rc;
 
-	rc = change_open(&c, dom, flags, err);
-	if (!rc && c.new_config) {
-		def = pzone_defs_find(c.new_config, name);
-		rc = !def ? no_class(dom, name, VIR_DOMAIN_AFFECT_CONFIG, err) :
-			    pzone_defs_put(c.new_config, def->name, def->pool, size_bytes,
-					   def->has_guarantee ? def->guarantee_bytes : PZL_LEFT_OUT,
-					   def->has_limit ? def->limit_bytes : PZL_LEFT_OUT,
-					   true, err);
+	rc = change_open(&c, dom, flags, LIVE_MAY_BE_BROKEN, err);
+	if (!rc && c.new_config)
+		rc = resize_config(&c, name, size_bytes, err);
+	if (!rc && (c.targets & VIR_DOMAIN_AFFECT_LIVE)) {
+		rc = open_live(&c, name, &cls, &pool, err);
 		if (!rc)
-			rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
-	}
-	if (!rc && c.old_live) {
-		rc = pzone_live_query(dom, &live, err);
-		if (!rc)
-			rc = find_live(dom, name, live, c.old_live, &cls, err);
-		pool = rc ? NULL : pzone_live_pool_find(live, cls->pool);
-		if (pool)
 			rc = pzl_check_block("size", name, size_bytes, pool->name,
 					     pool->block_bytes, err);
 		if (!rc)
 			rc = pzl_check_aligned("size", name, size_bytes, cls->align_bytes, err);
 	}
-	if (rc)
-		goto out;
-	if (cls) {
-		/* Bounds that nobody wrote down are no bounds: they follow the size. */
-		def = pzone_defs_find(c.old_live, name);
-		if (def && pzone_cookie_is_ours(cls->cookie) && !def->has_guarantee)
-			guarantee = size_bytes;
-		if (def && pzone_cookie_is_ours(cls->cookie) && !def->has_limit)
-			limit = size_bytes;
-		rc = pzl_check_bounds(name, size_bytes,
-				      guarantee == PZL_LEFT_OUT ? cls->guarantee_bytes : guarantee,
-				      limit == PZL_LEFT_OUT ? cls->limit_bytes : limit, err);
-		if (rc)
-			goto out;
+	if (!rc && cls) {
+		following_bounds(cls, c.old_live, size_bytes, &guarantee, &limit);
+		rc = pzl_check_bounds(name, size_bytes, given_or(guarantee, cls->guarantee_bytes),
+				      given_or(limit, cls->limit_bytes), err);
 	}
-	rc = change_write(&c, true, false, err);
+	if (!rc)
+		rc = change_write(&c, true, false, err);
 	if (!rc && cls && guarantee == PZL_LEFT_OUT && limit == PZL_LEFT_OUT)
 		rc = pzone_live_resize(dom, cls->pool, name, size_bytes, err);
 	else if (!rc && cls)
 		rc = pzone_live_set(dom, cls->pool, name, size_bytes, guarantee, limit, NULL, err);
-	if (rc)
-		change_undo(&c);
-out:
-	pzone_live_free(live);
-	change_close(&c);
-	return rc;
+	return change_close(&c, rc);
 }
 
-/* The definition with new bounds; *ret_def is what it then says. */
+/* What pzone_domain_set() was asked for. */
+struct bounds {
+	uint64_t guarantee, limit;	/* PZL_LEFT_OUT: stays */
+	unsigned int weight;		/* 0: stays */
+};
+
 static int put_bounds(virDomainPtr dom, struct pzone_defs *defs, unsigned int target,
-		      const char *name, uint64_t guarantee, uint64_t limit,
-		      struct pzone_error *err)
+		      const char *name, const struct bounds *b, struct pzone_error *err)
 {
 	const struct pzone_def *def = pzone_defs_find(defs, name);
+	int rc;
 
 	if (!def)
 		return no_class(dom, name, target, err);
-	if (guarantee == PZL_LEFT_OUT && def->has_guarantee)
-		guarantee = def->guarantee_bytes;
-	if (limit == PZL_LEFT_OUT && def->has_limit)
-		limit = def->limit_bytes;
-	return pzone_defs_put(defs, def->name, def->pool, def->size_bytes, guarantee, limit,
-			      true, err);
+	rc = pzone_defs_put(defs, def->name, def->pool, def->size_bytes,
+			    given_or(b->guarantee, def->has_guarantee ? def->guarantee_bytes :
+							       PZL_LEFT_OUT),
+			    given_or(b->limit, def->has_limit ? def->limit_bytes : PZL_LEFT_OUT),
+			    true, err);
+	return rc || !b->weight ? rc : pzone_defs_set_weight(defs, name, b->weight, err);
+}
+
+static int check_bounds_live(const struct pzone_live_class *cls, const struct pzone_live_pool *pool,
+			     const struct bounds *b, struct pzone_error *err)
+{
+	int rc = 0;
+
+	if (b->guarantee != PZL_LEFT_OUT)
+		rc = pzl_check_block("guarantee", cls->name, b->guarantee, pool->name,
+				     pool->block_bytes, err);
+	if (!rc && b->limit != PZL_LEFT_OUT)
+		rc = pzl_check_block("limit", cls->name, b->limit, pool->name, pool->block_bytes,
+				     err);
+	return rc ? rc : pzl_check_bounds(cls->name, cls->size_bytes,
+					  given_or(b->guarantee, cls->guarantee_bytes),
+					  given_or(b->limit, cls->limit_bytes), err);
 }
 
 int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_bytes,
-		     uint64_t limit_bytes, unsigned int flags, struct pzone_error *err)
+		     uint64_t limit_bytes, unsigned int weight, unsigned int flags,
+		     struct pzone_error *err)
 {
+	const struct bounds b = { guarantee_bytes, limit_bytes, weight };
 	const struct pzone_live_class *cls = NULL;
 	const struct pzone_live_pool *pool;
 	char cookie[PZONE_COOKIE_MAX + 1];
-	struct pzone_live *live = NULL;
 	bool in_live = false;
 	struct change c;
 	int rc;
 
-	rc = change_open(&c, dom, flags, err);
-	if (!rc && c.new_config) {
-		rc = put_bounds(dom, c.new_config, VIR_DOMAIN_AFFECT_CONFIG, name, guarantee_bytes,
-				limit_bytes, err);
+	rc = change_open(&c, dom, flags, LIVE_AS_IT_SHOULD, err);
+	if (!rc && c.new_config)
+		rc = put_bounds(dom, c.new_config, VIR_DOMAIN_AFFECT_CONFIG, name, &b, err);
+	if (!rc && c.new_config)
+		rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
+	/* The device knows no weight, so that there is nothing to ask it for one alone. */
+	if (!rc && c.new_live && (guarantee_bytes != PZL_LEFT_OUT || limit_bytes != PZL_LEFT_OUT)) {
+		rc = open_live(&c, name, &cls, &pool, err);
 		if (!rc)
-			rc = check_against_pools(dom, VIR_DOMAIN_AFFECT_CONFIG, c.new_config, err);
+			rc = check_bounds_live(cls, pool, &b, err);
 	}
 	if (!rc && c.new_live) {
-		rc = pzone_live_query(dom, &live, err);
-		if (!rc)
-			rc = find_live(dom, name, live, c.old_live, &cls, err);
 		in_live = pzone_defs_find(c.new_live, name);
-		if (!rc && in_live)
-			rc = put_bounds(dom, c.new_live, VIR_DOMAIN_AFFECT_LIVE, name,
-					guarantee_bytes, limit_bytes, err);
-		pool = rc ? NULL : pzone_live_pool_find(live, cls->pool);
-		if (pool && guarantee_bytes != PZL_LEFT_OUT)
-			rc = pzl_check_block("guarantee", name, guarantee_bytes, pool->name,
-					     pool->block_bytes, err);
-		if (pool && !rc && limit_bytes != PZL_LEFT_OUT)
-			rc = pzl_check_block("limit", name, limit_bytes, pool->name,
-					     pool->block_bytes, err);
-		if (!rc)
-			rc = pzl_check_bounds(name, cls->size_bytes,
-					      guarantee_bytes == PZL_LEFT_OUT ?
-					      cls->guarantee_bytes : guarantee_bytes,
-					      limit_bytes == PZL_LEFT_OUT ?
-					      cls->limit_bytes : limit_bytes, err);
+		/* A class that only the device has takes bounds, and has no weight. */
+		if (in_live || weight)
+			rc = put_bounds(dom, c.new_live, VIR_DOMAIN_AFFECT_LIVE, name, &b, err);
 	}
 	if (rc)
-		goto out;
+		return change_close(&c, rc);
 	if (in_live)
 		pzone_def_cookie(pzone_defs_find(c.new_live, name), cookie);
 	/*
@@ -491,14 +516,8 @@ int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_byte
 				    limit_bytes, in_live ? cookie : NULL, err);
 	if (!rc)
 		rc = change_write(&c, true, in_live, err);
-	if (rc) {
-		change_undo(&c);
-		if (cls)
-			pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, cls->guarantee_bytes,
-				       cls->limit_bytes, cls->cookie, NULL);
-	}
-out:
-	pzone_live_free(live);
-	change_close(&c);
-	return rc;
+	if (rc && cls)
+		pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, cls->guarantee_bytes,
+			       cls->limit_bytes, cls->cookie, NULL);
+	return change_close(&c, rc);
 }

@@ -82,6 +82,12 @@ int pzl_metadata_read(virDomainPtr dom, unsigned int target, struct pzone_defs *
 int pzl_metadata_write(virDomainPtr dom, unsigned int target, const struct pzone_defs *defs,
 		       struct pzone_error *err);
 
+/* The class in the device, one that can be changed; defs (may be NULL) tell "not
+ * applied" from "not there". */
+int pzl_find_live(virDomainPtr dom, const char *name, const struct pzone_live *live,
+		  const struct pzone_defs *defs, const struct pzone_live_class **ret_cls,
+		  struct pzone_error *err);
+
 /* The domain's name, and whether it ran. */
 const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active);
 

@@ -409,10 +409,18 @@ int pzone_domain_undefine(virDomainPtr dom, const char *name, unsigned int flags
  */
 int pzone_domain_resize(virDomainPtr dom, const char *name, uint64_t size_bytes,
 			unsigned int flags, struct pzone_error *err);
-/* Change guarantee and limit; UINT64_MAX leaves one. LIVE changes device and
- * running metadata, CONFIG the persistent one. */
+/* Change guarantee and limit (UINT64_MAX leaves one) and weight (0 leaves it). LIVE
+ * changes device and running metadata, CONFIG the persistent one; weight is metadata only. */
 int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_bytes,
-		     uint64_t limit_bytes, unsigned int flags, struct pzone_error *err);
+		     uint64_t limit_bytes, unsigned int weight, unsigned int flags,
+		     struct pzone_error *err);
+/*
+ * Ask a class of the running domain to free `bytes` inside itself; its size stays.
+ * Returns when the guest has been asked. *ret_seq (may be NULL) is the number of the
+ * order for pzone_domain_reclaim_wait(). -EAGAIN when no guest listens.
+ */
+int pzone_domain_reclaim(virDomainPtr dom, const char *name, uint64_t bytes, uint32_t *ret_seq,
+			 struct pzone_error *err);
 
 /* --- view: definitions and device side by side --- */
 
@@ -486,6 +494,87 @@ int pzone_domain_wait(virDomainPtr dom, const char *name, unsigned int timeout_m
 		      unsigned int flags, pzone_wait_cb cb, void *opaque,
 		      enum pzone_wait_result *ret_result, uint64_t *ret_actual_bytes,
 		      struct pzone_error *err);
+
+/*
+ * The same for an order to reclaim: SETTLED when the guest has carried it out, and
+ * *ret_bytes is what it got. -EOPNOTSUPP when this QEMU does not say. A reset of the
+ * guest loses the order; then this ends by timeout_ms.
+ */
+int pzone_domain_reclaim_wait(virDomainPtr dom, const char *name, uint32_t seq,
+			      unsigned int timeout_ms, pzone_wait_cb cb, void *opaque,
+			      enum pzone_wait_result *ret_result, uint64_t *ret_bytes,
+			      struct pzone_error *err);
+
+/* --- map: a pool's guest-physical layout --- */
+
+enum pzone_map_kind {
+	PZONE_MAP_FREE = 0,	/* nobody's */
+	PZONE_MAP_MEMMAP,	/* the guest's memory map of the pool */
+	PZONE_MAP_CLASS,	/* a class has it, and should */
+	PZONE_MAP_WANTED,	/* meant for a class that has it not yet */
+	PZONE_MAP_LEAVING,	/* a class has it still, and should not */
+};
+
+struct pzone_map_range {
+	uint64_t addr, size_bytes;
+	enum pzone_map_kind kind;
+	size_t class_index;	/* of the class in its pool; not for FREE and MEMMAP */
+};
+
+/*
+ * The ranges of a pool from its first to its last address, without gaps and overlaps:
+ * *ret_ranges[0 .. *ret_nr - 1], free()d by the caller. Only as complete as the lists
+ * in live are; see pzone_live_query_extents(). -ENOENT
+ */
+int pzone_live_map(const struct pzone_live *live, const char *pool,
+		   struct pzone_map_range **ret_ranges, size_t *ret_nr, struct pzone_error *err);
+
+/* --- events --- */
+
+enum pzone_event_kind {
+	PZONE_EVENT_OTHER = 0,	/* one that this library does not know */
+	PZONE_EVENT_CHANGED,	/* a class's memory, state or report; or it has gone */
+	PZONE_EVENT_SHORTAGE,	/* a class is short of memory */
+	PZONE_EVENT_NOMEM,	/* the host could not back a class's memory */
+	PZONE_EVENT_LAST
+};
+/* "changed", "shortage", "nomem", "other" */
+const char *pzone_event_text(enum pzone_event_kind kind);
+/* The kind of that word; PZONE_EVENT_LAST: there is none. */
+enum pzone_event_kind pzone_event_from_text(const char *text);
+
+/* Members that an event does not have are 0, false or NULL. */
+struct pzone_event {
+	enum pzone_event_kind kind;
+	const char *qemu_name;		/* "PZONE_CHANGED", ... */
+	const char *domain;
+	const char *pool;
+	const char *class_name;
+	uint64_t size_bytes;		/* wanted by the host (changed, nomem) */
+	uint64_t actual_bytes;		/* that the class has (changed, nomem) */
+	uint64_t wanted_bytes;		/* shortage: that it asks for on top; nomem: not backed */
+	const char *state;		/* changed: QEMU's word */
+	bool gone;			/* changed: the class is no longer there */
+	bool oom;			/* shortage: a process is about to be killed */
+	const char *error;		/* nomem: why */
+	int64_t seconds;		/* since 1970, when QEMU saw it */
+	unsigned int microseconds;
+};
+
+typedef void (*pzone_event_cb)(virConnectPtr conn, virDomainPtr dom,
+			       const struct pzone_event *event, void *opaque);
+
+/*
+ * Call cb for each pzone event of dom, NULL: of all domains. Returns a number for
+ * pzone_event_deregister(), or -errno. free_cb (may be NULL) gets opaque at the end,
+ * also when this fails. As with all of libvirt's events: register an event loop before
+ * the connection is opened, and run it; cb is called from there.
+ */
+int pzone_event_register(virConnectPtr conn, virDomainPtr dom, pzone_event_cb cb, void *opaque,
+			 virFreeCallback free_cb, struct pzone_error *err);
+int pzone_event_deregister(virConnectPtr conn, int id, struct pzone_error *err);
+/* One line of JSON; free()d by the caller. */
+int pzone_event_json(const struct pzone_event *event, char **ret_json, struct pzone_error *err);
 
 /* --- pzoned --- */
 

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * view.c: what the XML says and what the device says of a domain's classes, side
- * by side; and waiting until the device has done what it was told.
+ * by side.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "internal.h"
-
-#define POLL_MS		100
 
 struct pzone_views {
 	struct pzone_view *views;
@@ -239,74 +236,4 @@ const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active)
 {
 	*ret_active = views->active;
 	return views->domain;
-}
-
-/* --- waiting --- */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* 0: not there yet */
-static enum pzone_wait_result judge(const struct pzone_live_class *cls,
-				    const struct pzone_live_pool *pool, unsigned int flags)
-{
-	if (!cls)
-		return PZONE_WAIT_GONE;
-	if (pool->guest == PZONE_GUEST_PLAIN)
-		return PZONE_WAIT_PLAIN;
-	if (cls->state == PZONE_STATE_SETTLED)
-		return PZONE_WAIT_SETTLED;
-	/* "partial" of an older layout says nothing about this one */
-	if (cls->state == PZONE_STATE_PARTIAL && pool->generation == pool->guest_generation &&
-	    !(flags & PZONE_WAIT_F_THROUGH_PARTIAL))
-		return PZONE_WAIT_PARTIAL;
-	return 0;
-}
-
-int pzone_domain_wait(virDomainPtr dom, const char *name, unsigned int timeout_ms,
-		      unsigned int flags, pzone_wait_cb cb, void *opaque,
-		      enum pzone_wait_result *ret_result, uint64_t *ret_actual_bytes,
-		      struct pzone_error *err)
-{
-	const uint64_t start = now_ms();
-	const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
-	enum pzone_wait_result result;
-
-	for (;;) {
-		const struct pzone_live_pool *pool = NULL;
-		const struct pzone_live_class *cls;
-		struct pzone_live *live = NULL;
-		uint64_t actual;
-		bool partial, stop;
-		int rc;
-
-		rc = pzone_live_query(dom, &live, err);
-		if (rc)
-			return rc;
-		cls = pzone_live_class_find(live, name);
-		if (cls)
-			pool = pzone_live_pool_find(live, cls->pool);
-		result = judge(cls, pool, flags);
-		partial = cls && cls->state == PZONE_STATE_PARTIAL;
-		actual = cls ? cls->actual_bytes : 0;
-		stop = cb && cb(cls, opaque);
-		pzone_live_free(live);
-		if (!result && timeout_ms && now_ms() - start >= timeout_ms)
-			result = partial ? PZONE_WAIT_PARTIAL : PZONE_WAIT_TIMEOUT;
-		if (result) {
-			*ret_result = result;
-			if (ret_actual_bytes)
-				*ret_actual_bytes = actual;
-			return 0;
-		}
-		if (stop)
-			return pzl_error(err, -ECANCELED, PZONE_ERR_CANCELLED,
-					 "stopped waiting for class '%s'", name);
-		nanosleep(&nap, NULL);
-	}
 }

@@ -614,8 +614,8 @@ int cli_opt_size(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	return 1;
 }
 
-int cli_opt_seconds(struct cli_ctl *ctl, const struct cli_cmd *cmd,
-		    const char *name, unsigned int *ret_seconds)
+int cli_opt_number(struct cli_ctl *ctl, const struct cli_cmd *cmd,
+		   const char *name, unsigned int max, unsigned int *ret_number)
 {
 	const char *v;
 	unsigned long n;
@@ -626,15 +626,23 @@ int cli_opt_seconds(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 		return r;
 	errno = 0;
 	n = strtoul(v, &end, 10);
-	/* the same bound as virsh: milliseconds have to fit into an int */
-	if (errno || *end || !isdigit((unsigned char)*v) || n == 0 ||
-	    n > INT_MAX / 1000) {
-		cli_error(ctl, "Numeric value '%s' for <%s> option is malformed or out of range",
-			  v, name);
-		return -EINVAL;
-	}
-	*ret_seconds = n;
+	if (errno || *end || !isdigit((unsigned char)*v) || n == 0 || n > max)
+		return -ERANGE;
+	*ret_number = n;
 	return 1;
+}
+
+int cli_opt_seconds(struct cli_ctl *ctl, const struct cli_cmd *cmd,
+		    const char *name, unsigned int *ret_seconds)
+{
+	/* the same bound as virsh: milliseconds have to fit into an int */
+	int r = cli_opt_number(ctl, cmd, name, INT_MAX / 1000, ret_seconds);
+
+	if (r != -ERANGE)
+		return r;
+	cli_error(ctl, "Numeric value '%s' for <%s> option is malformed or out of range",
+		  cli_opt_raw(cmd, name), name);
+	return -EINVAL;
 }
 
 int cli_exclusive(struct cli_ctl *ctl, const struct cli_cmd *cmd,

@@ -136,6 +136,9 @@ int cli_opt_size(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 		 const char *name, uint64_t *ret_bytes);
 int cli_opt_seconds(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 		    const char *name, unsigned int *ret_seconds);
+/* A whole number from 1 to max; -ERANGE without a message when it is none. */
+int cli_opt_number(struct cli_ctl *ctl, const struct cli_cmd *cmd,
+		   const char *name, unsigned int max, unsigned int *ret_number);
 /* -EINVAL with the message if both are given. */
 int cli_exclusive(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 		  const char *a, const char *b);

@@ -260,27 +260,41 @@ const struct cli_cmd_def def_resize = {
 
 /* ---- pzone-set ---- */
 
+/* 1 and the weight, 0 when it was not given, -EINVAL after a message. */
+static int opt_weight(struct cli_ctl *ctl, const struct cli_cmd *cmd, unsigned int *ret_weight)
+{
+	int r = cli_opt_number(ctl, cmd, "weight", PZONE_WEIGHT_MAX, ret_weight);
+
+	if (r == -ERANGE)
+		cli_error(ctl, "weight '%s' is no whole number from 1 to %d",
+			  cli_opt_raw(cmd, "weight"), PZONE_WEIGHT_MAX);
+	return r;
+}
+
 static int cmd_set(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
 	uint64_t guarantee = LEFT_OUT, limit = LEFT_OUT;
 	struct pzone_error err = { 0 };
+	unsigned int weight = 0;
 	struct change c;
 	int r = CLI_OK;
 
 	if (change_options(ctl, cmd, &c) < 0 ||
 	    cli_opt_size(ctl, cmd, "guarantee", &guarantee) < 0 ||
-	    cli_opt_size(ctl, cmd, "limit", &limit) < 0)
+	    cli_opt_size(ctl, cmd, "limit", &limit) < 0 || opt_weight(ctl, cmd, &weight) < 0)
 		return CLI_ERROR;
-	if (guarantee == LEFT_OUT && limit == LEFT_OUT) {
-		cli_error(ctl, "command 'pzone-set' requires --guarantee or --limit");
+	if (guarantee == LEFT_OUT && limit == LEFT_OUT && !weight) {
+		cli_error(ctl, "command 'pzone-set' requires --guarantee, --limit or --weight");
 		return CLI_ERROR;
 	}
 	if (change_domain(ctl, cmd, &c) < 0)
 		return CLI_ERROR;
-	if (pzone_domain_set(c.dom, c.class, guarantee, limit, c.flags, &err) < 0)
+	if (pzone_domain_set(c.dom, c.class, guarantee, limit, weight, c.flags, &err) < 0)
 		r = say(ctl, &err);
 	else
-		cli_extra(ctl, "Bounds of class '%s' of domain '%s' changed\n", c.class, c.name);
+		cli_extra(ctl, "%s of class '%s' of domain '%s' changed\n",
+			  guarantee == LEFT_OUT && limit == LEFT_OUT ? "Weight" :
+			  weight ? "Bounds and weight" : "Bounds", c.class, c.name);
 	free_domain(c.dom);
 	return r;
 }
@@ -292,11 +306,57 @@ static const struct cli_opt_def opts_set[] = {
 	  "what nothing may take from the class, as scaled integer (default KiB)", NULL },
 	{ "limit", CLI_OPT_INT, false,
 	  "what the class may ever have, as scaled integer (default KiB)", NULL },
+	{ "weight", CLI_OPT_INT, false,
+	  "share when pzoned divides memory, 1 to 10000", NULL },
 	OPTS_AFFECT,
 	{ 0 }
 };
 
 const struct cli_cmd_def def_set = {
-	"pzone-set", cmd_set, "set guarantee and limit of a memory class",
-	"Change the bounds that the size of a memory class keeps to.", opts_set, false
+	"pzone-set", cmd_set, "set guarantee, limit and weight of a memory class",
+	"Change the bounds that the size of a memory class keeps to, and its weight.",
+	opts_set, false
+};
+
+/* ---- pzone-reclaim ---- */
+
+static int cmd_reclaim(struct cli_ctl *ctl, const struct cli_cmd *cmd)
+{
+	struct pzone_error err = { 0 };
+	char text[SIZE_TEXT];
+	uint64_t size = 0;
+	struct change c;
+	uint32_t seq;
+	int r = CLI_OK;
+
+	/* No copy of the XML has a part in it: it is an order for now. */
+	if (change_options(ctl, cmd, &c) < 0 || cli_opt_size(ctl, cmd, "size", &size) <= 0)
+		return CLI_ERROR;
+	c.flags = VIR_DOMAIN_AFFECT_LIVE;
+	if (change_domain(ctl, cmd, &c) < 0)
+		return CLI_ERROR;
+	if (pzone_domain_reclaim(c.dom, c.class, size, c.wait ? &seq : NULL, &err) < 0)
+		r = say(ctl, &err);
+	else if (c.wait)
+		r = wait_for_reclaim(ctl, c.dom, c.class, seq, size, &c.wait_opts);
+	else
+		cli_extra(ctl, "Class '%s' of domain '%s' has been asked to reclaim %s\n",
+			  c.class, c.name, size_text(size, text, sizeof(text)));
+	free_domain(c.dom);
+	return r;
+}
+
+static const struct cli_opt_def opts_reclaim[] = {
+	OPT_DOMAIN,
+	OPT_CLASS,
+	{ "size", CLI_OPT_INT, true, "how much to free, as scaled integer (default KiB)", NULL },
+	OPTS_WAIT,
+	{ 0 }
+};
+
+const struct cli_cmd_def def_reclaim = {
+	"pzone-reclaim", cmd_reclaim, "make a memory class free memory inside itself",
+	"Ask the guest to reclaim memory of a class, as if it were short of it. The\n"
+	"    class keeps its size. Exits with 3 if --wait ends with less than asked for.",
+	opts_reclaim, false
 };

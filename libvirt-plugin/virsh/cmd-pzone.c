@@ -10,12 +10,16 @@
 
 static const struct cli_cmd_def *const pzone_cmds[] = {
 	&def_define,
+	&def_event,
 	&def_info,
 	&def_list,
+	&def_map,
 	&def_pool_add,
 	&def_pool_list,
+	&def_reclaim,
 	&def_resize,
 	&def_set,
+	&def_stats,
 	&def_undefine,
 	NULL
 };

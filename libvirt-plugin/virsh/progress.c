@@ -220,12 +220,28 @@ static int say_result(struct cli_ctl *ctl, const struct wait *w,
 	return CLI_ERROR;
 }
 
+/* Around a wait: Ctrl-C, the watchdog, the line of progress. */
+static unsigned int wait_begin(const struct wait_opts *opts, struct handlers *old)
+{
+	unsigned int timeout_s = opts->timeout_s ? opts->timeout_s : WAIT_DEFAULT_SECONDS;
+
+	handlers_set(old);
+	watchdog_start(timeout_s);
+	return timeout_s;
+}
+
+static void wait_end(const struct wait *w, const struct handlers *old)
+{
+	watchdog_start(0);
+	handlers_restore(old);
+	if (w->tty && w->shown)
+		fprintf(stderr, "\r\033[K");
+}
+
 int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 		   enum wait_goal goal, uint64_t start_bytes,
 		   const struct wait_opts *opts)
 {
-	unsigned int timeout_s = opts->timeout_s ? opts->timeout_s :
-						   WAIT_DEFAULT_SECONDS;
 	struct wait w = {
 		.name = name,
 		.goal = goal,
@@ -235,19 +251,16 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 	};
 	enum pzone_wait_result result;
 	struct pzone_error err = { 0 };
+	unsigned int timeout_s;
 	struct handlers old;
 	char a[SIZE_TEXT];
 	int r;
 
-	handlers_set(&old);
-	watchdog_start(timeout_s);
+	timeout_s = wait_begin(opts, &old);
 	r = pzone_domain_wait(dom, name, timeout_s * 1000,
 			      opts->timeout_s ? PZONE_WAIT_F_THROUGH_PARTIAL : 0,
 			      on_answer, &w, &result, NULL, &err);
-	watchdog_start(0);
-	handlers_restore(&old);
-	if (w.tty && w.shown)
-		fprintf(stderr, "\r\033[K");
+	wait_end(&w, &old);
 	if (r == -ECANCELED) {
 		cli_error(ctl, "Stopped waiting: class '%s' has %s, and what is wanted stays wanted",
 			  name, size_text(w.actual_bytes, a, sizeof(a)));
@@ -258,4 +271,67 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 		return CLI_ERROR;
 	}
 	return say_result(ctl, &w, result, timeout_s);
+}
+
+/* The guest says nothing on the way: there is no percentage to show. */
+static int on_reclaim_answer(const struct pzone_live_class *cls, void *opaque)
+{
+	struct wait *w = opaque;
+	char a[SIZE_TEXT];
+
+	(void)cls;
+	if (!w->shown && (w->tty || w->verbose)) {
+		fflush(stdout);
+		fprintf(stderr, "%s: reclaiming %s%s", w->name,
+			size_text(w->size_bytes, a, sizeof(a)), w->tty ? "" : "\n");
+		fflush(stderr);
+		w->shown = true;
+	}
+	return interrupted;
+}
+
+int wait_for_reclaim(struct cli_ctl *ctl, virDomainPtr dom, const char *name, uint32_t seq,
+		     uint64_t asked_bytes, const struct wait_opts *opts)
+{
+	struct wait w = {
+		.name = name,
+		.size_bytes = asked_bytes,
+		.tty = isatty(STDERR_FILENO) && !ctl->quiet,
+		.verbose = opts->verbose,
+	};
+	enum pzone_wait_result result;
+	struct pzone_error err = { 0 };
+	char a[SIZE_TEXT], b[SIZE_TEXT];
+	unsigned int timeout_s;
+	struct handlers old;
+	uint64_t got = 0;
+	int r;
+
+	timeout_s = wait_begin(opts, &old);
+	r = pzone_domain_reclaim_wait(dom, name, seq, timeout_s * 1000, on_reclaim_answer, &w,
+				      &result, &got, &err);
+	wait_end(&w, &old);
+	size_text(asked_bytes, a, sizeof(a));
+	if (r == -ECANCELED) {
+		cli_error(ctl, "Stopped waiting: class '%s' goes on reclaiming up to %s", name, a);
+		return CLI_ERROR;
+	}
+	if (r < 0) {
+		cli_error(ctl, "%s", err.message);
+		return CLI_ERROR;
+	}
+	if (result == PZONE_WAIT_TIMEOUT) {
+		cli_error(ctl, "Class '%s' has not finished reclaiming %s after %u s; it goes on",
+			  name, a, timeout_s);
+		return CLI_ERROR;
+	}
+	if (result != PZONE_WAIT_SETTLED)
+		return say_result(ctl, &w, result, timeout_s);
+	size_text(got, b, sizeof(b));
+	if (got < asked_bytes) {
+		cli_error(ctl, "Class '%s' reclaimed %s of %s: the rest is in use", name, b, a);
+		return CLI_PARTIAL;
+	}
+	cli_extra(ctl, "Class '%s' reclaimed %s\n", name, b);
+	return CLI_OK;
 }

@@ -34,6 +34,10 @@ int wait_for_class(struct cli_ctl *ctl, virDomainPtr dom, const char *name,
 		   enum wait_goal goal, uint64_t start_bytes,
 		   const struct wait_opts *opts);
 
+/* The same for an order to reclaim that pzone_domain_reclaim() gave. */
+int wait_for_reclaim(struct cli_ctl *ctl, virDomainPtr dom, const char *name, uint32_t seq,
+		     uint64_t asked_bytes, const struct wait_opts *opts);
+
 /* "512 MiB", "1.5 MiB", "12 KiB", "0 B": short and as exact as reads well. */
 char *size_text(uint64_t bytes, char *buf, size_t buf_len);
 enum { SIZE_TEXT = 32 };

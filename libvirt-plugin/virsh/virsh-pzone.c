@@ -220,6 +220,11 @@ int main(int argc, char **argv)
 		cli_error(&ctl, "%s", err.message);
 		return CLI_ERROR;
 	}
+	/* before the first connection, or pzone-event hears nothing */
+	if (virEventRegisterDefaultImpl() < 0) {
+		cli_error(&ctl, "%s", virGetLastErrorMessage());
+		return CLI_ERROR;
+	}
 	r = run(&ctl, argc - optind, argv + optind);
 	if (ctl.conn)
 		virConnectClose(ctl.conn);

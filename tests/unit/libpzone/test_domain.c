@@ -314,7 +314,7 @@ static void test_set(void **state)
 
 	(void)state;
 	assert_fine(define(CLASS("db", 64), LIVE | CONFIG));
-	assert_fine(pzone_domain_set(dom, "db", 32 * MiB, 128 * MiB, LIVE | CONFIG, &err));
+	assert_fine(pzone_domain_set(dom, "db", 32 * MiB, 128 * MiB, 0, LIVE | CONFIG, &err));
 	assert_int_equal(fake_find("db")->size, 64 * MiB);
 	assert_int_equal(fake_find("db")->guarantee, 32 * MiB);
 	assert_int_equal(fake_find("db")->limit, 128 * MiB);
@@ -323,10 +323,10 @@ static void test_set(void **state)
 	pzone_def_cookie(pzone_defs_get(defs, 0), cookie);
 	assert_string_equal(fake_find("db")->cookie, cookie);
 	pzone_defs_free(defs);
-	assert_int_equal(pzone_domain_set(dom, "db", 80 * MiB, UINT64_MAX, LIVE, &err), -EINVAL);
-	assert_int_equal(pzone_domain_set(dom, "db", 80 * MiB, UINT64_MAX, CONFIG, &err), -EINVAL);
-	assert_int_equal(pzone_domain_set(dom, "db", UINT64_MAX, 129 * MiB, LIVE, &err), -EINVAL);
-	assert_fine(pzone_domain_set(dom, "db", UINT64_MAX, 256 * MiB, LIVE, &err));
+	assert_int_equal(pzone_domain_set(dom, "db", 80 * MiB, UINT64_MAX, 0, LIVE, &err), -EINVAL);
+	assert_int_equal(pzone_domain_set(dom, "db", 80 * MiB, UINT64_MAX, 0, CONFIG, &err), -EINVAL);
+	assert_int_equal(pzone_domain_set(dom, "db", UINT64_MAX, 129 * MiB, 0, LIVE, &err), -EINVAL);
+	assert_fine(pzone_domain_set(dom, "db", UINT64_MAX, 256 * MiB, 0, LIVE, &err));
 	assert_int_equal(fake_find("db")->guarantee, 32 * MiB);
 	assert_int_equal(fake_find("db")->limit, 256 * MiB);
 }
@@ -532,6 +532,101 @@ static void ignore(void *opaque, virErrorPtr e)
 	(void)e;
 }
 
+/* Metadata that somebody broke: the device knows the bounds. */
+static void test_resize_broken_metadata(void **state)
+{
+	struct fake_class *c;
+
+	(void)state;
+	assert_fine(define(CLASS("db", 64), LIVE));
+	assert_return_code(virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT,
+						"<pzones><class name='Bad!'/></pzones>", "pzone",
+						PZONE_XML_NS, LIVE), 0);
+	/* three equal figures: bounds that were left out, they follow */
+	assert_fine(pzone_domain_resize(dom, "db", 96 * MiB, LIVE, &err));
+	c = fake_find("db");
+	assert_int_equal(c->size, 96 * MiB);
+	assert_int_equal(c->limit, 96 * MiB);
+	c->guarantee = 32 * MiB;
+	c->limit = 128 * MiB;
+	assert_fine(pzone_domain_resize(dom, "db", 64 * MiB, LIVE, &err));
+	assert_int_equal(c->limit, 128 * MiB);
+	assert_int_equal(pzone_domain_resize(dom, "db", 130 * MiB, LIVE, &err), -EINVAL);
+	assert_int_equal(pzone_domain_resize(dom, "web", 64 * MiB, LIVE, &err), -ENOENT);
+	/* the other changes would have to write what can't be read */
+	assert_int_equal(pzone_domain_set(dom, "db", UINT64_MAX, 256 * MiB, 0, LIVE, &err), -EINVAL);
+}
+
+static void test_set_weight(void **state)
+{
+	unsigned int commands;
+	struct pzone_defs *defs;
+
+	(void)state;
+	assert_fine(define(CLASS("db", 64), LIVE | CONFIG));
+	commands = fake.commands;
+	assert_fine(pzone_domain_set(dom, "db", UINT64_MAX, UINT64_MAX, 300, LIVE | CONFIG, &err));
+	assert_int_equal(fake.commands, commands);
+	assert_fine(pzone_config_get(dom, LIVE, &defs, &err));
+	assert_int_equal(pzone_defs_find(defs, "db")->weight, 300);
+	assert_false(pzone_defs_find(defs, "db")->has_limit);
+	pzone_defs_free(defs);
+	assert_fine(pzone_domain_set(dom, "db", UINT64_MAX, 128 * MiB, 0, CONFIG, &err));
+	assert_fine(pzone_config_get(dom, CONFIG, &defs, &err));
+	assert_int_equal(pzone_defs_find(defs, "db")->weight, 300);
+	pzone_defs_free(defs);
+	assert_int_equal(pzone_domain_set(dom, "db", UINT64_MAX, UINT64_MAX, 10001, CONFIG, &err),
+			 -EINVAL);
+	/* a class that only the device has can't have a weight */
+	fake_add("own", 32 * MiB, "");
+	assert_int_equal(pzone_domain_set(dom, "own", UINT64_MAX, UINT64_MAX, 5, LIVE, &err),
+			 -ENOENT);
+}
+
+#define EXT(addr, size) "{\"addr\":" #addr ",\"size\":" #size "}"
+
+static void test_map(void **state)
+{
+	/* 64 bytes of pool, the last 8 memory map; what is odd must not kill anybody */
+	static const char json[] =
+		"[{\"id\":\"p\",\"addr\":64,\"size\":64,\"block-size\":2,\"requested\":64,\"plugged\":0,"
+		"\"memmap\":8,\"available\":0,\"generation\":1,\"guest-generation\":1,\"guest\":\"ready\","
+		"\"classes\":[{\"id\":1,\"name\":\"a\",\"size\":16,\"actual\":16,\"guarantee\":0,\"limit\":16,"
+		"\"cookie\":\"\",\"state\":\"settled\",\"nr-extents\":7,\"last-error\":\"no pages\","
+		"\"wanted-extents\":[" EXT(72, 16) "],\"extents\":[" EXT(64, 16) "]},"
+		"{\"id\":2,\"name\":\"b\",\"size\":4,\"actual\":4,\"guarantee\":0,\"limit\":4,\"cookie\":\"\","
+		"\"state\":\"settled\",\"reclaim-seq\":5,\"wanted-extents\":[" EXT(88, 4) "],"
+		"\"extents\":[" EXT(88, 4) "," EXT(4, 8) "," EXT(200, 8) "]}]}]";
+	static const struct pzone_map_range want[] = {
+		{ 64, 8, PZONE_MAP_LEAVING, 0 }, { 72, 8, PZONE_MAP_CLASS, 0 },
+		{ 80, 8, PZONE_MAP_WANTED, 0 }, { 88, 4, PZONE_MAP_CLASS, 1 },
+		{ 92, 28, PZONE_MAP_FREE, 0 }, { 120, 8, PZONE_MAP_MEMMAP, 0 },
+	};
+	struct pzone_map_range *ranges;
+	struct pzone_live *live;
+	size_t nr;
+
+	(void)state;
+	assert_fine(pzone_live_parse(json, "d", &live, &err));
+	assert_int_equal(pzone_live_class_find(live, "a")->nr_extents_total, 7);
+	assert_string_equal(pzone_live_class_find(live, "a")->last_error, "no pages");
+	assert_false(pzone_live_class_find(live, "a")->reclaim_known);
+	assert_int_equal(pzone_live_class_find(live, "b")->nr_extents_total, 3);
+	assert_null(pzone_live_class_find(live, "b")->last_error);
+	assert_int_equal(pzone_live_class_find(live, "b")->reclaim_seq, 5);
+	assert_fine(pzone_live_map(live, "p", &ranges, &nr, &err));
+	assert_int_equal(nr, sizeof(want) / sizeof(*want));
+	for (size_t i = 0; i < nr; i++) {
+		assert_int_equal(ranges[i].addr, want[i].addr);
+		assert_int_equal(ranges[i].size_bytes, want[i].size_bytes);
+		assert_int_equal(ranges[i].kind, want[i].kind);
+		assert_int_equal(ranges[i].class_index, want[i].class_index);
+	}
+	free(ranges);
+	assert_int_equal(pzone_live_map(live, "q", &ranges, &nr, &err), -ENOENT);
+	pzone_live_free(live);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +644,9 @@ int main(void)
 		cmocka_unit_test_setup(test_list, setup),
 		cmocka_unit_test_setup(test_wait, setup),
 		cmocka_unit_test_setup(test_live_parse, setup),
+		cmocka_unit_test_setup(test_resize_broken_metadata, setup),
+		cmocka_unit_test_setup(test_set_weight, setup),
+		cmocka_unit_test_setup(test_map, setup),
 	};
 
 	virSetErrorFunc(NULL, ignore);

@@ -24,6 +24,8 @@ ok(words("pzone-info", "--domain", "demo", "--class", "") == CLASSES, "classes, 
 ok(words("pzone-list", "demo", "--pool", "") == ["ua-fast", "ua-slow"], "pools",
    words("pzone-list", "demo", "--pool", ""))
 ok(words("pzone-list", "demo", "--format", "") == ["json", "text"], "formats")
+ok(words("pzone-event", "--event", "") == ["changed", "nomem", "shortage"], "event types")
+ok(words("pzone-stats", "demo", "") == CLASSES, "classes, where they are optional")
 ok(words("pzone-list", "demo", "--") == ["--bytes", "--format", "--name", "--pool"],
    "options that were not given yet", words("pzone-list", "demo", "--"))
 ok(words("pzone-list", "demo", "--by") == ["--bytes"], "part of an option")
@@ -34,7 +36,8 @@ ok(words("pzone-info", "nosuch", "") == [], "an unknown domain: nothing, no erro
 ok(words("pzone-nonsense", "") == [], "an unknown command: nothing, no error")
 ok(words("pzone-list", "", uri="nosuch:///") == [], "no connection: nothing, no error")
 ok(words("help", "pz") == ["pzone"] + ["pzone-" + c for c in (
-    "define", "info", "list", "pool-add", "pool-list", "resize", "set", "undefine")], "help",
+    "define", "event", "info", "list", "map", "pool-add", "pool-list", "reclaim", "resize", "set",
+    "stats", "undefine")], "help",
    words("help", "pz"))
 
 # through the front

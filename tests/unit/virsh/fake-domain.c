@@ -16,6 +16,10 @@
  *                                  $FAKE_QMP/refuse as an error; with
  *                                  $FAKE_HANG set it never returns
  *
+ *   virConnectDomainQemuMonitorEventRegister   with $FAKE_EVENTS set: hands out the
+ *                                  lines of that file, "DOMAIN EVENT DETAILS", one
+ *                                  in each turn of the event loop, to whom they concern
+ *
  * Besides, it writes what would change something to $FAKE_LOG: each
  * virDomainSetMetadata that went through and each monitor command that is no
  * query. "Nothing was
@@ -153,4 +157,71 @@ int virDomainQemuMonitorCommand(virDomainPtr dom, const char *cmd, char **result
 	}
 	free(body);
 	return 0;
+}
+
+/* ---- events ---- */
+
+static struct {
+	virConnectPtr conn;
+	virDomainPtr dom;
+	virConnectDomainQemuMonitorEventCallback cb;
+	void *opaque;
+	FILE *file;
+} listener;
+
+static void next_event(int timer, void *opaque)
+{
+	char *line = NULL, *event, *details;
+	size_t len = 0;
+	virDomainPtr dom;
+
+	(void)opaque;
+	if (getline(&line, &len, listener.file) <= 0) {
+		virEventRemoveTimeout(timer);
+		free(line);
+		return;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	event = strchr(line, ' ');
+	*event++ = '\0';
+	details = strchr(event, ' ');
+	*details++ = '\0';
+	dom = virDomainLookupByName(listener.conn, line);
+	if (!listener.dom || !strcmp(virDomainGetName(listener.dom), line))
+		listener.cb(listener.conn, dom, event, 1588168529, 201316, details,
+			    listener.opaque);
+	virDomainFree(dom);
+	free(line);
+}
+
+int virConnectDomainQemuMonitorEventRegister(virConnectPtr conn, virDomainPtr dom,
+					     const char *event,
+					     virConnectDomainQemuMonitorEventCallback cb,
+					     void *opaque, virFreeCallback freecb,
+					     unsigned int flags)
+{
+	int (*real)(virConnectPtr, virDomainPtr, const char *,
+		    virConnectDomainQemuMonitorEventCallback, void *, virFreeCallback,
+		    unsigned int) = dlsym(RTLD_NEXT, "virConnectDomainQemuMonitorEventRegister");
+	const char *path = getenv("FAKE_EVENTS");
+
+	if (!path)
+		return real(conn, dom, event, cb, opaque, freecb, flags);
+	listener.conn = conn;
+	listener.dom = dom;
+	listener.cb = cb;
+	listener.opaque = opaque;
+	listener.file = fopen(path, "r");
+	if (!listener.file)
+		return -1;
+	virEventAddTimeout(0, next_event, NULL, NULL);
+	return 7;
+}
+
+int virConnectDomainQemuMonitorEventDeregister(virConnectPtr conn, int id)
+{
+	int (*real)(virConnectPtr, int) =
+		dlsym(RTLD_NEXT, "virConnectDomainQemuMonitorEventDeregister");
+
+	return getenv("FAKE_EVENTS") ? 0 : real(conn, id);
 }

@@ -174,7 +174,7 @@ def refused(name, args, **kw):
 # ---- what a device answers ----
 
 def device_class(name, size, *, actual=None, state="settled", ident=1, addr=0x120000000,
-                 extents=None, wanted=None, guarantee=None, limit=None, cookie="", **report):
+                 extents=None, wanted=None, guarantee=None, limit=None, cookie="", reclaim_seq=None, last_error=None, nr_extents=None, **report):
     """A class in an answer of query-pzone; sizes in MiB."""
     actual = size if actual is None else actual
 
@@ -185,6 +185,10 @@ def device_class(name, size, *, actual=None, state="settled", ident=1, addr=0x12
          "limit": (size if limit is None else limit) * MIB, "cookie": cookie, "state": state,
          "wanted-extents": ext(wanted if wanted is not None else [(addr, size)]),
          "extents": ext(extents if extents is not None else [(addr, actual)] if actual else [])}
+    for key, value in (("reclaim-seq", reclaim_seq), ("last-error", last_error),
+                       ("nr-extents", nr_extents)):
+        if value is not None:
+            c[key] = value
     if report:
         r = {"cgroups": 0, "free": 0, "anon": 0, "file": 0, "stuck": 0, "pinned": 0,
              "refaults": 0, "pressure-us": 0, "oom": 0, "oom-kill": 0, "reclaimed": 0}

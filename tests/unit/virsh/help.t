@@ -3,7 +3,8 @@
 """virsh-pzone: help and the command line itself, in virsh's manner."""
 from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-wildcard-import
 
-COMMANDS = ["define", "info", "list", "pool-add", "pool-list", "resize", "set", "undefine"]
+COMMANDS = ["define", "event", "info", "list", "map", "pool-add", "pool-list", "reclaim", "resize",
+            "set", "stats", "undefine"]
 
 golden("help", ["help"])
 golden("help-pzone", ["help", "pzone"])
