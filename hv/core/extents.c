@@ -145,6 +145,15 @@ void pz_walk_start(struct pz_walk *walk, const struct pz_map *a, const struct pz
 	*walk = (struct pz_walk) { .a = a, .b = b, .end = nr_blocks };
 }
 
+/* Only the blocks from `first` up to `end`. */
+void pz_walk_from(struct pz_walk *walk, const struct pz_map *a, const struct pz_map *b,
+		  uint32_t first, uint32_t end)
+{
+	*walk = (struct pz_walk) {
+		.a = a, .b = b, .ia = find(a, first), .ib = find(b, first), .at = first, .end = end
+	};
+}
+
 /* Who has block `at`, and up to where is that so? */
 static uint32_t look(const struct pz_map *map, uint32_t *i, uint32_t at, uint32_t *until)
 {

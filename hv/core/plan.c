@@ -34,6 +34,7 @@ struct run {
 	uint32_t first, nr;
 	uint32_t left, right;	/* whose wanted blocks lie beside it */
 	unsigned int rank;	/* lower goes first */
+	uint32_t cost;		/* blocks of it that are not promised yet */
 };
 
 enum {
@@ -51,6 +52,16 @@ enum kind {
 static uint32_t min_blocks(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
+}
+
+static uint32_t round_down(uint32_t blocks, uint32_t align)
+{
+	return blocks & ~(align - 1);
+}
+
+static uint32_t round_up(uint32_t blocks, uint32_t align)
+{
+	return round_down(blocks + align - 1, align);
 }
 
 static uint32_t count_extents(const struct pz_pool *pool, uint32_t class_id)
@@ -75,17 +86,50 @@ uint32_t pz_pool_promised(const struct pz_pool *pool)
 	return n;
 }
 
-/* All runs of a kind, in order; malloc'ed. */
+/* Cut a run down to what begins and ends on multiples of `align`. */
+static bool trim(struct run *run, uint32_t align)
+{
+	uint32_t first = round_up(run->first, align), end = run->first + run->nr;
+
+	if (first != run->first)
+		run->left = PZ_NOBODY;
+	if (end != round_down(end, align))
+		run->right = PZ_NOBODY;
+	end = round_down(end, align);
+	run->nr = end > first ? end - first : 0;
+	run->first = first;
+	run->cost = run->nr;
+	return run->nr;
+}
+
+/* Is there a free place for one unit of this alignment? */
+bool pz_pool_has_place(const struct pz_pool *pool, uint32_t align)
+{
+	struct pz_walk walk;
+
+	pz_walk_start(&walk, &pool->wanted, &pool->actual,
+		      pool->nr_blocks - pool->memmap_blocks);
+	while (pz_walk_next(&walk)) {
+		struct run run = { .first = walk.first, .nr = walk.nr };
+
+		if (walk.in_a == PZ_NOBODY && walk.in_b == PZ_NOBODY && trim(&run, align))
+			return true;
+	}
+	return false;
+}
+
+/* All runs of a kind, in order, with room for twice as many; malloc'ed. */
 static int collect(const struct pz_pool *pool, const struct pz_class *class, enum kind kind,
 		   struct run **ret_runs, uint32_t *ret_nr)
 {
 	const uint32_t who = kind == RUN_OWN ? class->id : PZ_NOBODY;
-	uint32_t before = PZ_NOBODY, nr = 0;
+	const uint32_t align = kind == RUN_OWN ? 1 : class->align;
+	uint32_t before = PZ_NOBODY, nr = 0, i, kept = 0;
 	struct run *runs, *last = NULL;
 	struct pz_walk walk;
 
 	/* Between any two runs there is an extent. */
-	runs = malloc(((size_t)pool->wanted.nr + pool->actual.nr + 1) * sizeof(*runs));
+	runs = malloc(2 * ((size_t)pool->wanted.nr + pool->actual.nr + 1) * sizeof(*runs));
 	if (!runs)
 		return -1;
 	pz_walk_start(&walk, &pool->wanted, &pool->actual,
@@ -96,13 +140,77 @@ static int collect(const struct pz_pool *pool, const struct pz_class *class, enu
 		last = NULL;
 		if (walk.in_a == PZ_NOBODY && walk.in_b == who) {
 			last = &runs[nr++];
-			*last = (struct run) { walk.first, walk.nr, before, PZ_NOBODY, 0 };
+			*last = (struct run) { walk.first, walk.nr, before, PZ_NOBODY, 0, 0 };
 		}
 		before = walk.in_a;
 	}
+	for (i = 0; i < nr; i++)
+		if (align == 1 || trim(&runs[i], align))
+			runs[kept++] = runs[i];
 	*ret_runs = runs;
-	*ret_nr = nr;
+	*ret_nr = kept;
 	return 0;
+}
+
+/* Can the class have this unit of its alignment, some of which is plugged for it?
+ * *ret_cost: the blocks of it that are not. */
+static bool unit_is_own(const struct pz_pool *pool, const struct pz_class *class,
+			uint32_t first, uint32_t *ret_cost)
+{
+	uint32_t end = first + class->align;
+	struct pz_walk walk;
+
+	if (end > pool->nr_blocks - pool->memmap_blocks)
+		return false;
+	*ret_cost = 0;
+	pz_walk_from(&walk, &pool->wanted, &pool->actual, first, end);
+	while (pz_walk_next(&walk)) {
+		if (walk.in_a != PZ_NOBODY ||
+		    (walk.in_b != PZ_NOBODY && walk.in_b != class->id))
+			return false;
+		if (walk.in_b == PZ_NOBODY)
+			*ret_cost += walk.nr;
+	}
+	return true;
+}
+
+/*
+ * What is plugged for the class and wanted by nobody, in whole units of its alignment.
+ * The guest may have cut through a unit: the rest of it is taken, too, where it is free.
+ */
+static int collect_own(const struct pz_pool *pool, const struct pz_class *class,
+		       struct run **ret_runs, uint32_t *ret_nr)
+{
+	const uint32_t align = class->align;
+	uint32_t nr, nr_units = 0, done = 0, i;
+	struct run *runs, *units;
+
+	if (collect(pool, class, RUN_OWN, &runs, &nr))
+		return -1;
+	if (align == 1) {
+		*ret_runs = runs;
+		*ret_nr = nr;
+		return 0;
+	}
+	units = malloc((3 * (size_t)nr + 1) * sizeof(*units));
+	for (i = 0; units && i < nr; i++) {
+		uint32_t at = round_down(runs[i].first, align), end = runs[i].first + runs[i].nr;
+
+		/* The unit it begins in, whole ones in between, the one it ends in. */
+		for (at = at > done ? at : done; at < end; at = done) {
+			struct run unit = { at, align, PZ_NOBODY, PZ_NOBODY, 0, 0 };
+
+			if (at >= runs[i].first && end - at >= align)
+				unit.nr = round_down(end - at, align);
+			done = at + unit.nr;
+			if (unit.nr > align || unit_is_own(pool, class, at, &unit.cost))
+				units[nr_units++] = unit;
+		}
+	}
+	free(runs);
+	*ret_runs = units;
+	*ret_nr = nr_units;
+	return units ? 0 : -1;
 }
 
 static int compare_runs(const void *a, const void *b)
@@ -209,18 +317,54 @@ static uint32_t offset(const struct pz_pool *pool, const struct pz_class *class,
 	ours = class->limit - class->size;
 	if (class->published && ours < class->size)
 		ours = class->size;
-	return theirs + ours <= slack ? theirs : slack * theirs / (theirs + ours);
+	if (theirs + ours > slack)
+		theirs = slack * theirs / (theirs + ours);
+	return round_down(theirs, class->align);
 }
 
-/* Give the class what it lacks out of one kind of runs, but no more than `room`
- * now. Returns how much it got. */
-static uint32_t take(struct pz_pool *pool, struct pz_class *class, enum kind kind, uint32_t room)
+/* Take back what is plugged for the class and no longer wanted. What that promises
+ * anew must fit in `room`. Returns how much that is; *changed if anything. */
+static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t room, bool *changed)
+{
+	uint32_t lack = class->size - class->published, got = 0, cost = 0, nr, i;
+	struct pz_map edits = { 0 };
+	struct run *runs;
+
+	if (collect_own(pool, class, &runs, &nr))
+		return 0;
+	if (pz_map_reserve(&edits, nr))
+		goto out;
+	for (i = 0; i < nr && lack > got; i++) {
+		uint32_t n = min_blocks(runs[i].nr, lack - got);
+
+		if (runs[i].cost > room - cost)
+			continue;
+		edits.e[edits.nr++] = (struct pz_extent) { class->id, runs[i].first, n };
+		cost += runs[i].cost;
+		got += n;
+	}
+	if (!got || !apply(pool, &edits)) {
+		cost = 0;
+		goto out;
+	}
+	class->published += got;
+	*changed = true;
+out:
+	pz_map_done(&edits);
+	free(runs);
+	return cost;
+}
+
+/* Give the class what it lacks out of free runs, but no more than `room` now. Returns
+ * how much it got. */
+static uint32_t take(struct pz_pool *pool, struct pz_class *class, uint32_t room)
 {
 	uint32_t lack = class->size - class->published, got = 0, nr, beside, i, j, n;
 	struct pz_map edits = { 0 };
 	struct run *runs;
 
-	if (collect(pool, class, kind, &runs, &nr))
+	room = round_down(room, class->align);
+	if (!room || collect(pool, class, RUN_FREE, &runs, &nr))
 		return 0;	/* the next replan tries again */
 	if (pz_map_reserve(&edits, nr))
 		goto out;
@@ -247,7 +391,7 @@ static uint32_t take(struct pz_pool *pool, struct pz_class *class, enum kind kin
 		at = run->first;
 		if (run->rank == RANK_BEFORE)
 			at += run->nr - n;
-		else if (run->rank == RANK_ELSEWHERE && kind == RUN_FREE)
+		else if (run->rank == RANK_ELSEWHERE)
 			at += offset(pool, class, run, lack);
 		edits.e[edits.nr++] = (struct pz_extent) { class->id, at, n };
 		got += n;
@@ -290,9 +434,10 @@ static bool withdraw(struct pz_pool *pool, struct pz_class *class)
  */
 static bool better_elsewhere(const struct pz_pool *pool, const struct pz_class *class)
 {
-	uint32_t free_run = 0, own = 0, extents = 0;
+	uint32_t free_run = 0, own = 0, extents = 0, start = 0;
 	bool in_place = false, fits = false;
 	struct pz_walk walk;
+	struct run run;
 	bool more = true;
 
 	pz_walk_start(&walk, &pool->wanted, &pool->actual,
@@ -301,6 +446,8 @@ static bool better_elsewhere(const struct pz_pool *pool, const struct pz_class *
 		more = pz_walk_next(&walk);
 		if (more && walk.in_b == PZ_NOBODY &&
 		    (walk.in_a == PZ_NOBODY || walk.in_a == class->id)) {
+			if (!free_run)
+				start = walk.first;
 			free_run += walk.nr;
 			if (walk.in_a == class->id) {
 				own += walk.nr;
@@ -308,8 +455,10 @@ static bool better_elsewhere(const struct pz_pool *pool, const struct pz_class *
 			}
 			continue;
 		}
-		fits |= free_run >= class->size;
-		in_place |= own && own == class->published && free_run >= class->size;
+		run = (struct run) { .first = start, .nr = free_run };
+		trim(&run, class->align);
+		fits |= run.nr >= class->size;
+		in_place |= own && own == class->published && run.nr >= class->size;
 		free_run = own = 0;
 	}
 	return fits && !(in_place && extents == 1);
@@ -326,8 +475,9 @@ static bool grow(struct pz_pool *pool, struct pz_class *class, uint32_t *used)
 
 	/* What is plugged for it already is promised already. Only a class whose size
 	 * has changed can have such blocks: one that still lacks some has them back. */
-	if (class->resized && class->plugged && take(pool, class, RUN_OWN, class->size))
-		changed = true;
+	if (class->resized && class->plugged)
+		*used += take_own(pool, class,
+				  pool->requested - min_blocks(*used, pool->requested), &changed);
 	class->resized = false;
 	/* No more than `requested` in the guest's hands, not even for a moment. */
 	if (class->published == class->size || *used >= pool->requested)
@@ -339,7 +489,7 @@ static bool grow(struct pz_pool *pool, struct pz_class *class, uint32_t *used)
 		*used -= got;
 		changed = true;
 	}
-	got = take(pool, class, RUN_FREE, pool->requested - *used);
+	got = take(pool, class, pool->requested - *used);
 	*used += got;
 	return changed || got;
 }
@@ -379,7 +529,7 @@ static bool shrink(struct pz_pool *pool, struct pz_class *class)
 		if (e->class_id == class->id)
 			runs[nr++] = (struct run) {
 				e->first, e->nr, 0, 0,
-				gap_before(pool, i) && !gap_behind(pool, i)
+				gap_before(pool, i) && !gap_behind(pool, i), 0
 			};
 	}
 	qsort(runs, nr, sizeof(*runs), compare_size);
@@ -429,23 +579,74 @@ static bool untidy(const struct pz_pool *pool)
 	return pool->wanted.nr > nr;
 }
 
+struct order {
+	uint32_t align, index;
+};
+
+static int compare_align(const void *a, const void *b)
+{
+	const struct order *x = a, *y = b;
+
+	if (x->align != y->align)
+		return x->align > y->align ? -1 : 1;
+	return x->index < y->index ? -1 : 1;
+}
+
+/* Packed tightly, from the largest alignment to the smallest: so no block is lost. */
+static void place_tightly(const struct pz_pool *pool, struct pz_map *edits)
+{
+	struct order order[PZ_MAX_CLASSES];
+	uint32_t i, at = 0;
+
+	for (i = 0; i < edits->nr; i++)
+		order[i] = (struct order) { pz_class_id(pool, edits->e[i].class_id)->align, i };
+	qsort(order, edits->nr, sizeof(*order), compare_align);
+	for (i = 0; i < edits->nr; i++) {
+		edits->e[order[i].index].first = at;
+		at += edits->e[order[i].index].nr;
+	}
+}
+
+/* Find places for these extents: in their order, with what room there is in between. */
+static void place(const struct pz_pool *pool, struct pz_map *edits)
+{
+	const uint32_t end = pool->nr_blocks - pool->memmap_blocks;
+	uint64_t hopes = 0, slack = end, at = 0;
+	uint32_t i;
+
+	/* Alignment may cost up to a unit each; a class's room is whole units, too. */
+	for (i = 0; i < edits->nr; i++) {
+		uint32_t id = edits->e[i].class_id, lost = pz_class_id(pool, id)->align - 1;
+
+		if (edits->e[i].nr + lost > slack)
+			return place_tightly(pool, edits);
+		slack -= edits->e[i].nr + lost;
+		hopes += headroom(pool, id);
+	}
+	for (i = 0; i < edits->nr; i++) {
+		const struct pz_class *class = pz_class_id(pool, edits->e[i].class_id);
+		uint64_t hope = headroom(pool, class->id);
+
+		at = round_up(at, class->align);
+		edits->e[i].first = at;
+		at += class->size + (hopes <= slack ? hope : slack * hope / hopes);
+	}
+}
+
 /*
  * While nothing of any class is plugged, one extent each: in the order in which
  * they lie, with what room there is between them.
  */
 static bool repack(struct pz_pool *pool)
 {
-	uint32_t i, at = 0, slack = pool->nr_blocks - pool->memmap_blocks, nr = 0;
 	struct pz_map edits = { 0 };
-	uint64_t hopes = 0;
+	uint32_t i, nr;
 
 	if (!untidy(pool))
 		return false;
 	for (i = 0; i < pool->nr_classes; i++) {
 		if (pool->classes[i].plugged)
 			return false;
-		slack -= pool->classes[i].size;
-		hopes += headroom(pool, pool->classes[i].id);
 	}
 	if (pz_map_reserve(&edits, pool->nr_classes + 1) ||
 	    pz_map_reserve(&pool->wanted, pool->nr_classes + 1)) {
@@ -469,13 +670,8 @@ static bool repack(struct pz_pool *pool)
 		};
 	}
 	qsort(edits.e, edits.nr, sizeof(*edits.e), compare_first);
-	for (i = 0; i < edits.nr; i++) {
-		struct pz_class *class = pz_class_id(pool, edits.e[i].class_id);
-		uint64_t hope = headroom(pool, class->id);
-
-		edits.e[i].first = at;
-		at += class->size + (hopes <= slack ? hope : slack * hope / hopes);
-	}
+	place(pool, &edits);
+	qsort(edits.e, edits.nr, sizeof(*edits.e), compare_first);
 	if (pool->memmap.published)
 		edits.e[edits.nr++] = (struct pz_extent) {
 			VIRTIO_PZONE_CLASS_MEMMAP, pool->nr_blocks - pool->memmap_blocks,

@@ -96,6 +96,16 @@ static uint32_t allocated(const struct pz_pool *pool)
 	return n;
 }
 
+/* What all classes have, memmap too. */
+uint32_t pz_pool_plugged(const struct pz_pool *pool)
+{
+	uint32_t i, n = pool->memmap.plugged;
+
+	for (i = 0; i < pool->nr_classes; i++)
+		n += pool->classes[i].plugged;
+	return n;
+}
+
 /* Drop dying classes of which nothing is plugged any more. */
 void pz_pool_forget(struct pz_pool *pool)
 {
@@ -147,6 +157,7 @@ int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
 	pool->memmap_blocks = pz_memmap_blocks(nr_blocks, block_bytes);
 	pool->next_id = VIRTIO_PZONE_CLASS_MEMMAP + 1;
 	strcpy(pool->memmap.name, "memmap");
+	pool->memmap.align = 1;
 	if (pz_map_reserve(&pool->wanted, 8) || pz_map_reserve(&pool->actual, 8)) {
 		pz_pool_free(pool);
 		return pz_err(err, -ENOMEM, "no memory for the pool's tables");
@@ -174,27 +185,44 @@ struct pz_pool *pz_pool_free(struct pz_pool *pool)
 /* --- the host's wishes --- */
 
 /* What a class may be; `had` is what it has of the pool now. */
-static int check_bounds(const struct pz_pool *pool, const char *name, uint32_t size,
-			uint32_t guarantee, uint32_t limit, uint32_t had, struct pz_error *err)
+static int check_bounds(const struct pz_pool *pool, const struct pz_class_spec *spec,
+			uint32_t had, struct pz_error *err)
 {
 	uint32_t free_blocks = pool->requested - allocated(pool) + had;
-	char a[32], b[32], c[32];
+	char a[32], b[32], c[32], d[32];
 
-	if (size < guarantee || size > limit)
+	if (spec->size < spec->guarantee || spec->size > spec->limit)
 		return pz_err(err, -ERANGE, "class '%s': size %s is not between guarantee %s and limit %s",
-			      name, show(pool, size, a), show(pool, guarantee, b),
-			      show(pool, limit, c));
+			      spec->name, show(pool, spec->size, a), show(pool, spec->guarantee, b),
+			      show(pool, spec->limit, c));
+	if ((spec->size | spec->guarantee | spec->limit) & (spec->align - 1))
+		return pz_err(err, -ERANGE,
+			      "class '%s': size %s, guarantee %s and limit %s must be multiples of its alignment %s",
+			      spec->name, show(pool, spec->size, a), show(pool, spec->guarantee, b),
+			      show(pool, spec->limit, c), show(pool, spec->align, d));
 	if (!pool->memmap.size)
 		return pz_err(err, -ENOSPC,
 			      "class '%s': the pool's requested size %s is too small for its memory map (%s); raise it first",
-			      name, show(pool, pool->requested, a),
+			      spec->name, show(pool, pool->requested, a),
 			      show(pool, pool->memmap_blocks, b));
-	if (size > free_blocks)
+	if (spec->size > free_blocks)
 		return pz_err(err, -ENOSPC,
 			      "class '%s': %s does not fit; of the pool's requested %s, %s is not given to another class",
-			      name, show(pool, size, a), show(pool, pool->requested, b),
+			      spec->name, show(pool, spec->size, a), show(pool, pool->requested, b),
 			      show(pool, free_blocks, c));
 	return 0;
+}
+
+bool pz_align_valid(uint32_t align, uint64_t block_bytes)
+{
+	return align && !(align & (align - 1)) &&
+	       (align == 1 || align * block_bytes <= PZ_MAX_ALIGN_BYTES);
+}
+
+/* Do the class's size and bounds keep to its alignment? */
+bool pz_aligned(const struct pz_class *class)
+{
+	return !((class->size | class->guarantee | class->limit) & (class->align - 1));
 }
 
 static int check_cookie(const char *name, const char *cookie, struct pz_error *err)
@@ -205,51 +233,78 @@ static int check_cookie(const char *name, const char *cookie, struct pz_error *e
 	return 0;
 }
 
-int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
-		    uint32_t guarantee, uint32_t limit, const char *cookie,
+/* Everything of a new class but its size and bounds. */
+static int check_new(const struct pz_pool *pool, const struct pz_class_spec *spec,
+		     struct pz_error *err)
+{
+	const struct pz_class *class;
+	char a[32], b[32];
+
+	if (!pz_name_valid(spec->name))
+		return pz_err(err, -EINVAL,
+			      "'%.40s' can't be the name of a class; it takes 1 to %d of a-z 0-9 _ . -, starts with a letter or digit, and is not shared, none or memmap",
+			      spec->name, PZ_NAME_MAX);
+	class = find_name(pool, spec->name);
+	if (class && class->dying)
+		return pz_err(err, -EEXIST, "class '%s' is still being destroyed; try again when it is gone",
+			      spec->name);
+	if (class)
+		return pz_err(err, -EEXIST, "class '%s' exists already", spec->name);
+	if (pool->nr_classes == PZ_MAX_CLASSES - 1)
+		return pz_err(err, -E2BIG, "class '%s': the pool has %u classes, which is the most",
+			      spec->name, pool->nr_classes);
+	if (pool->next_id >= PZ_EMPTY)
+		return pz_err(err, -E2BIG, "class '%s': the pool has used up all class numbers; only a restart of the VM helps",
+			      spec->name);
+	if (!pz_align_valid(spec->align, pool->block_bytes))
+		return pz_err(err, -EINVAL,
+			      "class '%s': the alignment %s is no power of two of at least a block (%s) and at most %llu GiB",
+			      spec->name, show(pool, spec->align, a),
+			      show(pool, 1, b),
+			      PZ_MAX_ALIGN_BYTES >> 30);
+	return check_cookie(spec->name, spec->cookie, err);
+}
+
+static int grow_table(struct pz_pool *pool)
+{
+	uint32_t cap = pool->cap_classes ? pool->cap_classes * 2 : 8;
+	struct pz_class *classes;
+
+	if (pool->nr_classes < pool->cap_classes)
+		return 0;
+	classes = realloc(pool->classes, cap * sizeof(*classes));
+	if (!classes)
+		return -ENOMEM;
+	pool->classes = classes;
+	pool->cap_classes = cap;
+	return 0;
+}
+
+int pz_class_create(struct pz_pool *pool, const struct pz_class_spec *spec,
 		    uint32_t *ret_id, struct pz_error *err)
 {
+	struct pz_class_spec new = *spec;
 	struct pz_class *class;
 	int rc;
 
-	if (!pz_name_valid(name))
-		return pz_err(err, -EINVAL,
-			      "'%.40s' can't be the name of a class; it takes 1 to %d of a-z 0-9 _ . -, starts with a letter or digit, and is not shared, none or memmap",
-			      name, PZ_NAME_MAX);
-	class = find_name(pool, name);
-	if (class && class->dying)
-		return pz_err(err, -EEXIST, "class '%s' is still being destroyed; try again when it is gone",
-			      name);
-	if (class)
-		return pz_err(err, -EEXIST, "class '%s' exists already", name);
-	if (pool->nr_classes == PZ_MAX_CLASSES - 1)
-		return pz_err(err, -E2BIG, "class '%s': the pool has %u classes, which is the most",
-			      name, pool->nr_classes);
-	if (pool->next_id >= PZ_EMPTY)
-		return pz_err(err, -E2BIG, "class '%s': the pool has used up all class numbers; only a restart of the VM helps",
-			      name);
-	rc = check_cookie(name, cookie, err);
+	if (!new.align)
+		new.align = 1;
+	rc = check_new(pool, &new, err);
 	if (rc)
 		return rc;
-	rc = check_bounds(pool, name, size, guarantee, limit, 0, err);
+	rc = check_bounds(pool, &new, 0, err);
 	if (rc)
 		return rc;
-
-	if (pool->nr_classes == pool->cap_classes) {
-		uint32_t cap = pool->cap_classes ? pool->cap_classes * 2 : 8;
-
-		class = realloc(pool->classes, cap * sizeof(*class));
-		if (!class)
-			return pz_err(err, -ENOMEM, "class '%s': the host has no memory for it", name);
-		pool->classes = class;
-		pool->cap_classes = cap;
-	}
+	rc = grow_table(pool);
+	if (rc)
+		return pz_err(err, rc, "class '%s': the host has no memory for it", new.name);
 	class = &pool->classes[pool->nr_classes++];
 	*class = (struct pz_class) {
-		.id = pool->next_id++, .size = size, .guarantee = guarantee, .limit = limit,
+		.id = pool->next_id++, .size = new.size, .guarantee = new.guarantee,
+		.limit = new.limit, .align = new.align,
 	};
-	strcpy(class->name, name);
-	strcpy(class->cookie, cookie ? cookie : "");
+	strcpy(class->name, new.name);
+	strcpy(class->cookie, new.cookie ? new.cookie : "");
 	if (ret_id)
 		*ret_id = class->id;
 	pz_pool_replan(pool, true);
@@ -283,7 +338,10 @@ int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t
 	rc = check_cookie(name, cookie, err);
 	if (rc)
 		return rc;
-	rc = check_bounds(pool, name, size, guarantee, limit, class->size, err);
+	rc = check_bounds(pool, &(struct pz_class_spec) {
+		.name = name, .size = size, .guarantee = guarantee, .limit = limit,
+		.align = class->align
+	}, class->size, err);
 	if (rc)
 		return rc;
 	changed = class->size != size || class->guarantee != guarantee || class->limit != limit;
@@ -379,25 +437,17 @@ void pz_pool_all_unplugged(struct pz_pool *pool)
 
 void pz_pool_info(const struct pz_pool *pool, struct pz_pool_info *ret)
 {
-	struct pz_walk walk;
-
 	*ret = (struct pz_pool_info) {
 		.nr_blocks = pool->nr_blocks,
 		.block_bytes = pool->block_bytes,
 		.requested = pool->requested,
 		.memmap = pool->memmap_blocks,
 		.allocated = allocated(pool),
+		.plugged = pz_pool_plugged(pool),
 		.nr_classes = pool->nr_classes,
 		.generation = pool->generation,
 		.guest_generation = pool->guest_generation,
 	};
-	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
-	while (pz_walk_next(&walk)) {
-		if (walk.in_b != PZ_NOBODY)
-			ret->plugged += walk.nr;
-		else if (walk.in_a == PZ_NOBODY && walk.nr > ret->largest_free)
-			ret->largest_free = walk.nr;
-	}
 }
 
 static void fill_info(const struct pz_pool *pool, const struct pz_class *class,
@@ -411,6 +461,7 @@ static void fill_info(const struct pz_pool *pool, const struct pz_class *class,
 		.size = class->size,
 		.guarantee = class->guarantee,
 		.limit = class->limit,
+		.align = class->align,
 		.published = class->published,
 		.plugged = class->plugged,
 		.reclaim_seq = class->reclaim_seq,
@@ -486,6 +537,8 @@ static void check_map(const struct pz_pool *pool, const struct pz_map *map)
 		assert(e->class_id == VIRTIO_PZONE_CLASS_MEMMAP ?
 		       e->first >= pool->nr_blocks - pool->memmap_blocks :
 		       e->first + e->nr <= pool->nr_blocks - pool->memmap_blocks);
+		if (map == &pool->wanted)
+			assert(!((e->first | e->nr) & (pz_class_id(pool, e->class_id)->align - 1)));
 		if (!i)
 			continue;
 		assert(e[-1].first + e[-1].nr <= e->first);
@@ -503,8 +556,7 @@ static void check_class(const struct pz_pool *pool, const struct pz_class *class
 void pz_pool_check(const struct pz_pool *pool)
 {
 	struct pz_walk walk;
-	bool lacks = false;
-	uint32_t i, j;
+	uint32_t i, j, promised;
 
 	check_map(pool, &pool->wanted);
 	check_map(pool, &pool->actual);
@@ -518,21 +570,27 @@ void pz_pool_check(const struct pz_pool *pool)
 		const struct pz_class *class = &pool->classes[i];
 
 		check_class(pool, class);
-		lacks |= class->published < class->size;
 		assert(class->id && class->id < pool->next_id);
 		assert(pz_name_valid(class->name));
 		if (class->dying)
 			assert(!class->size && class->plugged);
 		else
 			assert(class->guarantee <= class->size && class->size <= class->limit);
+		assert(pz_align_valid(class->align, pool->block_bytes) && pz_aligned(class));
 		for (j = 0; j < i; j++)
 			assert(class->id > pool->classes[j].id &&
 			       strcmp(class->name, pool->classes[j].name));
 	}
 	assert(allocated(pool) <= pool->requested);
-	/* What a class lacks is in the hands of others. */
-	if (lacks)
-		assert(pz_pool_promised(pool) >= pool->requested);
+	/* What a class lacks is in the hands of others, or they lie in the way. */
+	promised = pz_pool_promised(pool);
+	for (i = 0; i < pool->nr_classes; i++) {
+		const struct pz_class *class = &pool->classes[i];
+
+		if (class->published < class->size)
+			assert(promised + class->align > pool->requested ||
+			       !pz_pool_has_place(pool, class->align));
+	}
 	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
 	while (pz_walk_next(&walk)) {
 		if (walk.in_a != PZ_NOBODY && walk.in_b != PZ_NOBODY)

@@ -60,6 +60,7 @@
 #define PZ_NAME_MAX	31	/* without NUL; same as VIRTIO_PZONE_NAME_MAX */
 #define PZ_COOKIE_MAX	64	/* opaque text of the controller, without NUL */
 #define PZ_MAX_CLASSES	1024	/* in one pool, memmap included */
+#define PZ_MAX_ALIGN_BYTES (1ull << 30)
 
 struct pz_pool;
 
@@ -86,6 +87,14 @@ struct pz_report {
 	uint64_t oom_events, oom_kills;
 };
 
+/* A class as the host wishes it. */
+struct pz_class_spec {
+	const char *name;
+	uint32_t size, guarantee, limit;
+	uint32_t align;			/* see pz_class_create(); 0: 1 */
+	const char *cookie;		/* NULL: "" */
+};
+
 struct pz_class_info {
 	uint32_t id;
 	char name[PZ_NAME_MAX + 1];
@@ -93,6 +102,7 @@ struct pz_class_info {
 	bool dying;
 	uint32_t size;			/* wanted by the host; 0 when dying */
 	uint32_t guarantee, limit;
+	uint32_t align;			/* at least 1 */
 	uint32_t published;		/* blocks in the wanted layout now */
 	uint32_t plugged;		/* blocks in the actual layout now */
 	uint32_t extents;		/* of the wanted layout */
@@ -111,7 +121,6 @@ struct pz_pool_info {
 	uint32_t nr_classes;		/* without memmap, dying ones included */
 	uint32_t generation;		/* of the wanted layout */
 	uint32_t guest_generation;	/* that the guest last finished */
-	uint32_t largest_free;		/* longest run of free blocks */
 };
 
 /* What the core asks of the device around it. Called only from inside
@@ -152,11 +161,14 @@ uint32_t pz_memmap_blocks(uint32_t nr_blocks, uint64_t block_bytes);
 
 /* --- the host's wishes --- */
 
-/* -EINVAL name or cookie; -ERANGE not guarantee <= size <= limit; -EEXIST, also while
- * a class of this name is dying; -ENOSPC no room in requested; -E2BIG too many classes.
- * A limit may be more than the pool has: it is a bound, not a promise. */
-int pz_class_create(struct pz_pool *pool, const char *name, uint32_t size,
-		    uint32_t guarantee, uint32_t limit, const char *cookie,
+/* -EINVAL name, cookie or align; -ERANGE not guarantee <= size <= limit, or one of them
+ * no multiple of align; -EEXIST, also while a class of this name is dying; -ENOSPC no
+ * room in requested; -E2BIG too many classes.
+ * A limit may be more than the pool has: it is a bound, not a promise.
+ * align is a power of two of blocks, at most PZ_MAX_ALIGN_BYTES, for good: each extent
+ * wanted for the class starts and ends on a multiple of it, counted from the region's
+ * start. It may be that no such place is free: then the class lacks blocks until one is. */
+int pz_class_create(struct pz_pool *pool, const struct pz_class_spec *spec,
 		    uint32_t *ret_id, struct pz_error *err);
 /* -ENOENT; -ERANGE outside guarantee..limit; -ENOSPC; -EBUSY dying */
 int pz_class_resize(struct pz_pool *pool, const char *name, uint32_t size, struct pz_error *err);
@@ -176,6 +188,7 @@ int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_er
 
 /* --- looking --- */
 
+/* A look costs O(classes), or, where it counts a class's extents, O(extents). */
 void pz_pool_info(const struct pz_pool *pool, struct pz_pool_info *ret);
 /* Class by index 0..nr_classes-1 in order of creation. -ENOENT past the end. */
 int pz_class_get(const struct pz_pool *pool, uint32_t index, struct pz_class_info *ret);

@@ -23,6 +23,7 @@ struct pz_class {
 	bool dying;
 	bool resized;			/* since it was last planned for */
 	uint32_t size, guarantee, limit;
+	uint32_t align;			/* a power of two */
 	uint32_t published;		/* blocks in the wanted map */
 	uint32_t plugged;		/* blocks in the actual map */
 	uint32_t reclaim_seq;
@@ -70,13 +71,19 @@ bool pz_map_covers(const struct pz_map *map, uint32_t class_id, uint32_t first, 
 bool pz_map_empty(const struct pz_map *map, uint32_t first, uint32_t nr);
 void pz_walk_start(struct pz_walk *walk, const struct pz_map *a, const struct pz_map *b,
 		   uint32_t nr_blocks);
+void pz_walk_from(struct pz_walk *walk, const struct pz_map *a, const struct pz_map *b,
+		  uint32_t first, uint32_t end);
 bool pz_walk_next(struct pz_walk *walk);
 
 /* plan.c */
 void pz_pool_replan(struct pz_pool *pool, bool changed);
 uint32_t pz_pool_promised(const struct pz_pool *pool);
+bool pz_pool_has_place(const struct pz_pool *pool, uint32_t align);
 
 /* pool.c */
+bool pz_align_valid(uint32_t align, uint64_t block_bytes);
+uint32_t pz_pool_plugged(const struct pz_pool *pool);
+bool pz_aligned(const struct pz_class *class);
 struct pz_class *pz_class_id(const struct pz_pool *pool, uint32_t id);
 void pz_pool_forget(struct pz_pool *pool);
 int pz_err(struct pz_error *err, int rc, const char *fmt, ...)

@@ -116,15 +116,6 @@ static uint32_t min_blocks(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static uint32_t all_plugged(const struct pz_pool *pool)
-{
-	uint32_t i, n = pool->memmap.plugged;
-
-	for (i = 0; i < pool->nr_classes; i++)
-		n += pool->classes[i].plugged;
-	return n;
-}
-
 /* Is nothing plugged but the memory map? */
 static bool only_memmap(const struct pz_pool *pool)
 {
@@ -224,7 +215,7 @@ static struct reply change(struct pz_pool *pool, const struct request *request, 
 		return reply;
 	if (pz_map_prepare(&pool->actual, request->nr))
 		return (struct reply) { VIRTIO_PZONE_RESP_BUSY, 0, 0 };
-	plugged = all_plugged(pool);
+	plugged = pz_pool_plugged(pool);
 	for (i = 0; i < request->nr; i++) {
 		struct virtio_pzone_extent e = get_extent(request, i);
 

@@ -16,7 +16,7 @@
 #include "virtio_pzone.h"
 
 #define PZ_STATE_MAGIC		0x314e5a50	/* "PZN1" */
-#define PZ_STATE_VERSION	1
+#define PZ_STATE_VERSION	2
 
 struct state_header {
 	uint32_t magic, version;
@@ -32,7 +32,8 @@ struct state_class {
 	uint64_t reclaim_bytes;
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
-	uint8_t pad[7];
+	uint8_t pad[3];
+	uint32_t align;
 	/* what the guest last said; see struct pz_report */
 	uint32_t report_valid, report_state, nr_cgroups, stuck_blocks, reclaim_done_seq, pad2;
 	uint64_t reclaimed_bytes, free_bytes, anon_bytes, file_bytes, pinned_bytes;
@@ -116,6 +117,7 @@ int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
 			.size = htole32(class->size),
 			.guarantee = htole32(class->guarantee),
 			.limit = htole32(class->limit),
+			.align = htole32(class->align),
 			.reclaim_seq = htole32(class->reclaim_seq),
 			.reclaim_bytes = htole64(class->reclaim_bytes),
 		};
@@ -179,6 +181,7 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 			.size = le32toh(c.size),
 			.guarantee = le32toh(c.guarantee),
 			.limit = le32toh(c.limit),
+			.align = le32toh(c.align),
 			.reclaim_seq = le32toh(c.reclaim_seq),
 			.reclaim_bytes = le64toh(c.reclaim_bytes),
 		};
@@ -199,6 +202,10 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 		    (class->size < class->guarantee || class->size > class->limit))
 			return pz_err(err, -EINVAL, "class '%s' has a size of %u blocks against its bounds",
 				      class->name, class->size);
+		if (!pz_align_valid(class->align, pool->block_bytes) || !pz_aligned(class))
+			return pz_err(err, -EINVAL, "class '%s' has an alignment of %u blocks, and sizes of %u, %u and %u",
+				      class->name, class->align, class->size, class->guarantee,
+				      class->limit);
 		for (j = 0; j < i; j++)
 			if (!strcmp(pool->classes[j].name, class->name))
 				return pz_err(err, -EINVAL, "class '%s' is there twice", class->name);
@@ -240,6 +247,9 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 		if (class == &pool->memmap ? e.first < end : e.first + e.nr > end)
 			return pz_err(err, -EINVAL, "%s blocks %u+%u: class %u has no place there",
 				      which, e.first, e.nr, e.class_id);
+		if (wanted && ((e.first | e.nr) & (class->align - 1)))
+			return pz_err(err, -EINVAL, "%s blocks %u+%u: class '%s' is aligned to %u blocks",
+				      which, e.first, e.nr, class->name, class->align);
 		pz_map_append(map, e.class_id, e.first, e.nr);
 		*(wanted ? &class->published : &class->plugged) += e.nr;
 		at = e.first + e.nr;
@@ -250,7 +260,8 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 /* The rules that need both layouts. */
 static int load_check(const struct pz_pool *pool, struct pz_error *err)
 {
-	const bool room = pz_pool_promised(pool) < pool->requested;
+	const uint32_t promised = pz_pool_promised(pool);
+	const uint32_t room = pool->requested - (promised < pool->requested ? promised : pool->requested);
 	struct pz_walk walk;
 	uint32_t i;
 
@@ -262,7 +273,8 @@ static int load_check(const struct pz_pool *pool, struct pz_error *err)
 		if (class->published > class->size)
 			return pz_err(err, -EINVAL, "class '%s' is to have %u blocks, its layout has %u",
 				      class->name, class->size, class->published);
-		if (class->published < class->size && room)
+		if (class->published < class->size && room >= class->align &&
+		    pz_pool_has_place(pool, class->align))
 			return pz_err(err, -EINVAL, "class '%s' lacks %u blocks that nobody has",
 				      class->name, class->size - class->published);
 		if (class->dying && !class->plugged)

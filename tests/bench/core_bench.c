@@ -64,6 +64,13 @@ static const char *name(uint32_t i)
 	return buf;
 }
 
+static int create(const char *class, uint32_t size, uint32_t limit, uint32_t *ret_id)
+{
+	const struct pz_class_spec spec = { .name = class, .size = size, .limit = limit };
+
+	return pz_class_create(pool, &spec, ret_id, NULL);
+}
+
 static uint8_t resp[sizeof(struct virtio_pzone_resp) + ENTRIES * sizeof(struct virtio_pzone_class)];
 
 static struct virtio_pzone_resp request(uint16_t type, uint32_t first,
@@ -144,7 +151,7 @@ static void good_guest(void)
 	int rc;
 
 	for (i = 0; i < CLASSES; i++) {
-		TIME(rc = pz_class_create(pool, name(i), SIZE, 0, SIZE + 100, NULL, NULL, NULL));
+		TIME(rc = create(name(i), SIZE, SIZE + 100, NULL));
 		must(!rc, "create");
 	}
 	row("create (nothing plugged)");
@@ -189,7 +196,7 @@ static void good_guest(void)
 	unplug_excess(true);
 	row("UNPLUG, the last of a class");
 	for (i = 0; i < CLASSES; i += 2) {
-		TIME(rc = pz_class_create(pool, name(i), SIZE, 0, SIZE + 100, NULL, NULL, NULL));
+		TIME(rc = create(name(i), SIZE, SIZE + 100, NULL));
 		must(!rc, "create");
 	}
 	row("create (others plugged)");
@@ -222,7 +229,7 @@ static void bad_guest(void)
 	struct pz_extent at;
 	int rc;
 
-	must(!pz_class_create(pool, "bad", most, 0, most, NULL, &id, NULL), "create");
+	must(!create("bad", most, most, &id), "create");
 	pz_pool_wanted(pool, 0, &at, 1);
 	request(VIRTIO_PZONE_REQ_PLUG, 0, e, 1, false);
 	for (i = 0; i + 1 < most; i += 2) {
@@ -246,7 +253,7 @@ static void bad_guest(void)
 	must(!pz_pool_set_requested(pool, pz_memmap_blocks(NR_BLOCKS, 2 << 20) + 1000 + 1022 * 100, NULL),
 	     "requested");
 	for (i = 0; i < CLASSES - 1; i++) {
-		TIME(rc = pz_class_create(pool, name(i), 100, 0, 100, NULL, NULL, NULL));
+		TIME(rc = create(name(i), 100, 100, NULL));
 		must(!rc, "create");
 	}
 	row("create, with nothing left to take");

@@ -362,7 +362,10 @@ static void host(struct device *device, enum step step, struct input *in)
 		v[2] = number(in);
 	}
 	if (step == STEP_CREATE)
-		rc = pz_class_create(device->pool, n, v[0], v[1], v[2], cookie(in, c), &id, &err);
+		rc = pz_class_create(device->pool, &(struct pz_class_spec) {
+			.name = n, .size = v[0], .guarantee = v[1], .limit = v[2],
+			.align = 1u << byte(in) % 6, .cookie = cookie(in, c)
+		}, &id, &err);
 	else if (step == STEP_SET)
 		rc = pz_class_set(device->pool, n, v[0], v[1], v[2], cookie(in, c), &err);
 	else if (step == STEP_RESIZE)

@@ -86,6 +86,17 @@ static void event(void *opaque, uint32_t class_id, uint32_t kind, uint32_t wante
 
 static const struct pz_ops ops = { plug, unplug, busy, layout_changed, reported, event };
 
+int sim_create(struct pz_pool *pool, const char *name, uint32_t size, uint32_t guarantee,
+	       uint32_t limit, const char *cookie, uint32_t *ret_id, struct pz_error *err)
+{
+	const struct pz_class_spec spec = {
+		.name = name, .size = size, .guarantee = guarantee, .limit = limit,
+		.cookie = cookie,
+	};
+
+	return pz_class_create(pool, &spec, ret_id, err);
+}
+
 void sim_open(struct sim *sim, uint32_t nr_blocks, uint32_t requested)
 {
 	struct pz_error err;

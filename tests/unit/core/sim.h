@@ -33,6 +33,9 @@ struct sim {
 	ssize_t resp_len;
 };
 
+/* pz_class_create() of a class that may lie anywhere. */
+int sim_create(struct pz_pool *pool, const char *name, uint32_t size, uint32_t guarantee,
+	       uint32_t limit, const char *cookie, uint32_t *ret_id, struct pz_error *err);
 void sim_open(struct sim *sim, uint32_t nr_blocks, uint32_t requested);
 void sim_close(struct sim *sim);
 void sim_forget_calls(struct sim *sim);

@@ -95,7 +95,7 @@ static void scatter(struct sim *sim, uint64_t seed, bool settled)
 		uint32_t size = sim_random(sim, 20), limit = size + sim_random(sim, 3) * 10;
 
 		snprintf(name, sizeof(name), "c%u", i);
-		pz_class_create(sim->pool, name, size, 0, limit, NULL, NULL, NULL);
+		sim_create(sim->pool, name, size, 0, limit, NULL, NULL, NULL);
 		if (sim_random(sim, 2))
 			sim_converge(sim, 0);
 	}
@@ -165,7 +165,7 @@ static void create(void **state)
 			goto next;
 		size = 1 + sim_random(&sim, sim_random(&sim, 2) ? size : size / 2 + 1);
 		if (size > room(&sim, want, have) ||
-		    pz_class_create(sim.pool, "new", size, 0, size, NULL, &id, NULL))
+		    sim_create(sim.pool, "new", size, 0, size, NULL, &id, NULL))
 			goto next;	/* it may be that nothing is plugged and all moved */
 		pz_pool_check(sim.pool);
 		pz_class_by_id(sim.pool, id, &info);
@@ -274,7 +274,7 @@ static void shrink(void **state)
 		size = 0;
 		for (i = 0; !pz_class_get(sim.pool, i, &info); i++)
 			size += info.size;
-		pz_class_create(sim.pool, "new", USABLE - size, 0, NR, NULL, &found, NULL);
+		sim_create(sim.pool, "new", USABLE - size, 0, NR, NULL, &found, NULL);
 		sim_converge(&sim, 0);
 		if (pz_class_by_id(sim.pool, found, &info) || !info.published)
 			goto next;

@@ -20,7 +20,7 @@ static void make(struct sim *sim, const char *name, uint32_t size, uint32_t limi
 {
 	struct pz_error err;
 
-	if (pz_class_create(sim->pool, name, size, 0, limit, NULL, NULL, &err))
+	if (sim_create(sim->pool, name, size, 0, limit, NULL, NULL, &err))
 		fail_msg("%s", err.msg);
 	pz_pool_check(sim->pool);
 }
@@ -386,6 +386,76 @@ static void moves(void **state)
 	sim_close(&sim);
 }
 
+static void make_aligned(struct sim *sim, const char *name, uint32_t size, uint32_t align)
+{
+	const struct pz_class_spec spec = {
+		.name = name, .size = size, .limit = size, .align = align
+	};
+	struct pz_error err;
+
+	if (pz_class_create(sim->pool, &spec, NULL, &err))
+		fail_msg("%s", err.msg);
+	pz_pool_check(sim->pool);
+}
+
+/* An aligned class begins and ends on its alignment, whatever lies beside it. */
+static void align(void **state)
+{
+	struct pz_error err;
+	struct pz_extent e;
+	struct sim sim;
+	uint32_t id;
+
+	(void)state;
+	sim_open(&sim, 128, 128);
+	make(&sim, "a", 3, 3);
+	settle(&sim);
+	make_aligned(&sim, "huge", 32, 16);
+	assert_int_equal(info_of(&sim, "huge").align, 16);
+	is_at(&sim, "huge", 16, 32, 0, 0);
+	settle(&sim);
+	resize(&sim, "a", 5);
+	is_at(&sim, "a", 0, 5, 0, 0);
+	settle(&sim);
+	resize(&sim, "huge", 48);
+	is_at(&sim, "huge", 16, 48, 0, 0);
+	settle(&sim);
+	resize(&sim, "huge", 16);
+	is_at(&sim, "huge", 16, 16, 0, 0);
+	/* The guest gives back all but one block: giving up takes its whole unit. */
+	id = info_of(&sim, "huge").id;
+	e = (struct pz_extent) { id, 34, 30 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	e = (struct pz_extent) { id, 32, 1 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(pz_class_set(sim.pool, "huge", 32, 0, 32, NULL, &err), 0);
+	is_at(&sim, "huge", 16, 32, 0, 0);
+	settle(&sim);
+	/* 11 blocks are left before it and 78 behind, 64 of them in whole units. */
+	make_aligned(&sim, "more", 80, 16);
+	assert_int_equal(info_of(&sim, "more").published, 64);
+	settle(&sim);
+	/* Nobody is moved for it; it gets its place when one comes free. */
+	assert_int_equal(pz_class_destroy(sim.pool, "a", &err), 0);
+	settle(&sim);
+	assert_int_equal(info_of(&sim, "more").published, 80);
+	settle(&sim);
+	sim_close(&sim);
+
+	/* With nothing plugged all fit that fit at all, whatever their order. */
+	sim_open(&sim, 128, 128);
+	make(&sim, "a", 15, 15);
+	make_aligned(&sim, "b", 32, 32);
+	make(&sim, "c", 15, 15);
+	make_aligned(&sim, "d", 64, 64);
+	is_at(&sim, "d", 0, 64, 0, 0);
+	assert_int_equal(info_of(&sim, "a").extents, 1);
+	assert_int_equal(info_of(&sim, "b").extents, 1);
+	assert_int_equal(info_of(&sim, "c").extents, 1);
+	settle(&sim);
+	sim_close(&sim);
+}
+
 static void reset(void **state)
 {
 	struct virtio_pzone_report r = { .class_id = 1, .free_bytes = 5 };
@@ -429,7 +499,7 @@ int main(void)
 		cmocka_unit_test(best_fit), cmocka_unit_test(in_place), cmocka_unit_test(few_extents),
 		cmocka_unit_test(bridge), cmocka_unit_test(in_turns), cmocka_unit_test(waits),
 		cmocka_unit_test(budget), cmocka_unit_test(give_up), cmocka_unit_test(moves),
-		cmocka_unit_test(reset),
+		cmocka_unit_test(align), cmocka_unit_test(reset),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

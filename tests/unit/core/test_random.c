@@ -31,7 +31,7 @@
 struct model_class {
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
-	uint32_t id, size, guarantee, limit, reclaim_seq;
+	uint32_t id, size, guarantee, limit, align, reclaim_seq;
 	bool dying;
 };
 
@@ -126,6 +126,30 @@ static void forget(struct model *m)
 
 #define RULE(x)	do { if (!(x)) fail_msg("after %s: not so: " #x, m->what); } while (0)
 
+/* Is there a free unit of this alignment? */
+static bool has_place(const struct model *m, const uint32_t *want, uint32_t align)
+{
+	uint32_t at, i;
+
+	for (at = 0; at + align <= USABLE; at += align) {
+		for (i = at; i < at + align && want[i] == NOBODY && m->have[i] == NOBODY; i++)
+			;
+		if (i == at + align)
+			return true;
+	}
+	return false;
+}
+
+/* Each extent of a class begins and ends on its alignment. */
+static void check_align(const struct model *m, const uint32_t *want, const struct model_class *c)
+{
+	uint32_t i;
+
+	for (i = 1; i <= NR; i++)
+		RULE(i % c->align == 0 ||
+		     (want[i - 1] == c->id) == (i < NR && want[i] == c->id));
+}
+
 static void check_classes(struct model *m, const uint32_t *want)
 {
 	struct pz_class_info info;
@@ -144,7 +168,8 @@ static void check_classes(struct model *m, const uint32_t *want)
 		RULE(info.published == count(want, c->id));
 		RULE(info.plugged == count(m->have, c->id));
 		RULE(info.published <= c->size);
-		lacks |= info.published < c->size;
+		RULE(info.align == c->align);
+		check_align(m, want, c);
 	}
 	RULE(pz_class_get(m->sim->pool, i, &info) == -ENOENT);
 
@@ -158,7 +183,14 @@ static void check_classes(struct model *m, const uint32_t *want)
 		used += want[i] != NOBODY || m->have[i] != NOBODY;
 	}
 	RULE(used <= m->requested || used <= m->used);
-	RULE(!lacks || used >= m->requested);
+	for (i = 0; i < m->nr; i++) {
+		const struct model_class *c = &m->classes[i];
+
+		if (count(want, c->id) == c->size)
+			continue;
+		lacks = true;
+		RULE(used + c->align > m->requested || !has_place(m, want, c->align));
+	}
 	m->short_steps += lacks;
 	m->used = used;
 }
@@ -249,22 +281,29 @@ static uint8_t *save(struct model *m, size_t *ret_len)
 	return buf;
 }
 
-static int bounds(struct model *m, uint32_t size, uint32_t guarantee, uint32_t limit, uint32_t had)
+static int bounds(struct model *m, uint32_t size, uint32_t guarantee, uint32_t limit,
+		  uint32_t align, uint32_t had)
 {
-	if (size < guarantee || size > limit)
+	if (size < guarantee || size > limit || size % align || guarantee % align || limit % align)
 		return -ERANGE;
 	if (m->requested < MEMMAP || size > m->requested - (sizes(m) - had))
 		return -ENOSPC;
 	return 0;
 }
 
-static void random_bounds(struct model *m, uint32_t *size, uint32_t *guarantee, uint32_t *limit)
+static void random_bounds(struct model *m, uint32_t align, uint32_t *size, uint32_t *guarantee,
+			  uint32_t *limit)
 {
 	uint32_t most = below(m, 4) ? 30 : NR + 10;
 
 	*size = below(m, most);
 	*guarantee = below(m, 8) ? below(m, *size + 1) : below(m, most);
 	*limit = below(m, 8) ? *size + below(m, 3) * below(m, most) : below(m, most);
+	if (below(m, 50)) {
+		*size -= *size % align;
+		*guarantee -= *guarantee % align;
+		*limit -= *limit % align;
+	}
 	if (!below(m, 200))
 		*size = *limit = UINT32_MAX - below(m, 3);
 }
@@ -272,18 +311,20 @@ static void random_bounds(struct model *m, uint32_t *size, uint32_t *guarantee, 
 static int host_create(struct model *m, const char *name)
 {
 	const char *cookie = below(m, 3) ? NULL : below(m, 20) ? "cookie" : long_cookie;
-	struct model_class c = { 0 };
+	struct model_class c = { .align = below(m, 3) ? 1 : 1u << below(m, 6) };
+	struct pz_class_spec spec;
 	struct pz_error err = { "" };
 	int rc, expect;
 
-	random_bounds(m, &c.size, &c.guarantee, &c.limit);
+	random_bounds(m, c.align, &c.size, &c.guarantee, &c.limit);
 	if (by_name(m, name))
 		expect = -EEXIST;
 	else if (!pz_name_valid(name) || cookie == long_cookie)
 		expect = -EINVAL;
 	else
-		expect = bounds(m, c.size, c.guarantee, c.limit, 0);
-	rc = pz_class_create(m->sim->pool, name, c.size, c.guarantee, c.limit, cookie, &c.id, &err);
+		expect = bounds(m, c.size, c.guarantee, c.limit, c.align, 0);
+	spec = (struct pz_class_spec) { name, c.size, c.guarantee, c.limit, c.align, cookie };
+	rc = pz_class_create(m->sim->pool, &spec, &c.id, &err);
 	assert_int_equal(rc, expect);
 	assert_true(!rc == !*err.msg);
 	if (!rc) {
@@ -305,7 +346,7 @@ static int host_set(struct model *m, const char *name)
 	struct pz_error err = { "" };
 	int rc, expect;
 
-	random_bounds(m, &size, &guarantee, &limit);
+	random_bounds(m, c ? c->align : 1, &size, &guarantee, &limit);
 	if (!c)
 		expect = -ENOENT;
 	else if (c->dying)
@@ -313,7 +354,7 @@ static int host_set(struct model *m, const char *name)
 	else if (cookie == long_cookie)
 		expect = -EINVAL;
 	else
-		expect = bounds(m, size, guarantee, limit, c->size);
+		expect = bounds(m, size, guarantee, limit, c->align, c->size);
 	rc = pz_class_set(m->sim->pool, name, size, guarantee, limit, cookie, &err);
 	assert_int_equal(rc, expect);
 	assert_true(!rc == !*err.msg);
@@ -337,7 +378,10 @@ static int host_resize(struct model *m, const char *name)
 		size = c->guarantee + below(m, c->limit - c->guarantee + 1);
 	if (c && !c->dying && !below(m, 8))	/* giving up: what is there already */
 		size = count(m->have, c->id);
-	expect = !c ? -ENOENT : c->dying ? -EBUSY : bounds(m, size, c->guarantee, c->limit, c->size);
+	if (c && below(m, 50))
+		size -= size % c->align;
+	expect = !c ? -ENOENT : c->dying ? -EBUSY :
+		 bounds(m, size, c->guarantee, c->limit, c->align, c->size);
 	rc = pz_class_resize(m->sim->pool, name, size, NULL);
 	assert_int_equal(rc, expect);
 	if (!rc)

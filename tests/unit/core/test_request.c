@@ -27,8 +27,8 @@ static void open_ab(struct sim *sim)
 	struct pz_error err;
 
 	sim_open(sim, 128, 128);
-	assert_int_equal(pz_class_create(sim->pool, "a", 20, 5, 20, NULL, NULL, &err), 0);
-	assert_int_equal(pz_class_create(sim->pool, "b", 30, 0, 40, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "a", 20, 5, 20, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "b", 30, 0, 40, NULL, NULL, &err), 0);
 	sim_forget_calls(sim);
 }
 
@@ -138,7 +138,7 @@ static void most_entries(void **state)
 
 	(void)state;
 	sim_open(&sim, 1024, 1024);
-	assert_int_equal(pz_class_create(sim.pool, "a", 1000, 0, 1000, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "a", 1000, 0, 1000, NULL, NULL, &err), 0);
 	e[0] = (struct virtio_pzone_extent) { 0, htole32(1008), htole32(16), 0 };
 	req->type = htole16(PLUG);
 	req->nr = htole16(1);

@@ -23,16 +23,16 @@ static void open_busy(struct sim *sim)
 	struct pz_extent e;
 
 	sim_open(sim, 128, 120);
-	assert_int_equal(pz_class_create(sim->pool, "a", 40, 10, 50, "cookie", NULL, &err), 0);
-	assert_int_equal(pz_class_create(sim->pool, "b", 30, 30, 30, NULL, NULL, &err), 0);
-	assert_int_equal(pz_class_create(sim->pool, "gone", 30, 30, 30, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "a", 40, 10, 50, "cookie", NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "b", 30, 30, 30, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "gone", 30, 30, 30, NULL, NULL, &err), 0);
 	sim_converge(sim, 0);
 	assert_true(sim_settled(sim));
 	assert_int_equal(pz_class_resize(sim->pool, "a", 20, &err), 0);
 	e = (struct pz_extent) { 1, 24, 5 };
 	assert_int_equal(sim_change(sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
 	assert_int_equal(pz_class_destroy(sim->pool, "gone", &err), 0);
-	assert_int_equal(pz_class_create(sim->pool, "c", 60, 0, 60, "x", NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "c", 60, 0, 60, "x", NULL, &err), 0);
 	assert_int_equal(pz_class_reclaim(sim->pool, "b", 4096, &err), 0);
 	assert_int_equal(sim_report(sim, 3, &r, 1), VIRTIO_PZONE_RESP_ACK);
 	pz_pool_check(sim->pool);
@@ -130,8 +130,8 @@ static void two_owners(void **state)
 
 	(void)state;
 	sim_open(&sim, 128, 128);
-	assert_int_equal(pz_class_create(sim.pool, "a", 40, 0, 40, NULL, NULL, &err), 0);
-	assert_int_equal(pz_class_create(sim.pool, "b", 40, 0, 40, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "a", 40, 0, 40, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "b", 40, 0, 40, NULL, NULL, &err), 0);
 	sim_converge(&sim, 0);
 	assert_int_equal(pz_pool_save(sim.pool, &buf, &len), 0);
 	/* Its last three extents are a 0+40, b 40+40, memmap: let a reach into b's. */
@@ -142,7 +142,7 @@ static void two_owners(void **state)
 	v = htole32(37);
 	memcpy(buf + len - 3 * 12 + 8, &v, 4);
 	sim_open(&to, 128, 100);
-	assert_int_equal(pz_class_create(to.pool, "x", 40, 0, 40, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(to.pool, "x", 40, 0, 40, NULL, NULL, &err), 0);
 	assert_int_equal(pz_pool_save(to.pool, &before, &before_len), 0);
 	assert_int_equal(pz_pool_load(to.pool, buf, len, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "block 37"));

@@ -102,7 +102,7 @@ static void memmap(void **state)
 
 	sim_open(&sim, 1024, 15);
 	assert_int_equal(pz_pool_wanted(sim.pool, 0, NULL, 0), 0);
-	assert_int_equal(pz_class_create(sim.pool, "a", 0, 0, 0, NULL, NULL, &err), -ENOSPC);
+	assert_int_equal(sim_create(sim.pool, "a", 0, 0, 0, NULL, NULL, &err), -ENOSPC);
 	assert_int_equal(pz_pool_set_requested(sim.pool, 16, &err), 0);
 	assert_int_equal(sim.layout_changed, 1);
 	assert_int_equal(pz_pool_wanted(sim.pool, 0, &e, 1), 1);
@@ -115,7 +115,7 @@ static void memmap(void **state)
 	assert_int_equal(pz_pool_set_requested(sim.pool, 0, &err), 0);
 	assert_int_equal(pz_pool_wanted(sim.pool, 0, NULL, 0), 0);
 	assert_int_equal(pz_pool_set_requested(sim.pool, 17, &err), 0);
-	assert_int_equal(pz_class_create(sim.pool, "a", 1, 0, 1, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "a", 1, 0, 1, NULL, NULL, &err), 0);
 	assert_int_equal(pz_pool_set_requested(sim.pool, 0, &err), -ENOSPC);
 	assert_int_equal(pz_pool_set_requested(sim.pool, 16, &err), -ENOSPC);
 	assert_int_equal(pz_pool_set_requested(sim.pool, 1025, &err), -EINVAL);
@@ -129,11 +129,11 @@ static void open_with_db(struct sim *sim)
 	struct pz_error err;
 
 	sim_open(sim, 1024, 1000);
-	assert_int_equal(pz_class_create(sim->pool, "db", 100, 50, 200, "v1", NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "db", 100, 50, 200, "v1", NULL, &err), 0);
 	sim_converge(sim, 0);
 	assert_true(sim_settled(sim));
 	/* and one that is going, but still there */
-	assert_int_equal(pz_class_create(sim->pool, "old", 10, 10, 10, NULL, NULL, &err), 0);
+	assert_int_equal(sim_create(sim->pool, "old", 10, 10, 10, NULL, NULL, &err), 0);
 	sim_converge(sim, 0);
 	assert_int_equal(pz_class_destroy(sim->pool, "old", &err), 0);
 	sim_forget_calls(sim);
@@ -171,7 +171,7 @@ static void create_errors(void **state)
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct pz_error err = { "" };
 		uint32_t id = 77;
-		int rc = pz_class_create(sim.pool, rows[i].name, rows[i].size, rows[i].guarantee,
+		int rc = sim_create(sim.pool, rows[i].name, rows[i].size, rows[i].guarantee,
 					 rows[i].limit, rows[i].cookie, &id, &err);
 
 		assert_int_equal(rc, rows[i].rc);
@@ -181,8 +181,8 @@ static void create_errors(void **state)
 		same(&sim, before, len);
 	}
 	assert_int_equal(sim.layout_changed, 0);
-	assert_int_equal(pz_class_create(sim.pool, "a", 884, 0, 884, NULL, NULL, NULL), 0);
-	assert_int_equal(pz_class_create(sim.pool, "b", 1, 0, 1, NULL, NULL, NULL), -ENOSPC);
+	assert_int_equal(sim_create(sim.pool, "a", 884, 0, 884, NULL, NULL, NULL), 0);
+	assert_int_equal(sim_create(sim.pool, "b", 1, 0, 1, NULL, NULL, NULL), -ENOSPC);
 	free(before);
 	sim_close(&sim);
 }
@@ -226,6 +226,45 @@ static void change_errors(void **state)
 	sim_close(&sim);
 }
 
+/* What an alignment may be, and what it asks of size and bounds. */
+static void align_errors(void **state)
+{
+	static const struct {
+		uint32_t size, guarantee, limit, align;
+		int rc;
+		const char *says;
+	} rows[] = {
+		{ 32, 16, 48, 16, 0, "" }, { 0, 0, 0, 512, 0, "" },
+		{ 32, 16, 48, 12, -EINVAL, "24 MiB" }, { 0, 0, 0, 1024, -EINVAL, "2 GiB" },
+		{ 0, 0, 0, 1u << 31, -EINVAL, "alignment" },
+		{ 33, 16, 48, 16, -ERANGE, "size 66 MiB" }, { 32, 8, 48, 16, -ERANGE, "guarantee 16 MiB" },
+		{ 32, 16, 40, 16, -ERANGE, "limit 80 MiB" },
+	};
+	struct pz_error err = { "" };
+	struct sim sim;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct pz_class_spec spec = {
+			.name = "a", .size = rows[i].size, .guarantee = rows[i].guarantee,
+			.limit = rows[i].limit, .align = rows[i].align
+		};
+
+		sim_open(&sim, 1024, 1000);
+		err.msg[0] = 0;
+		assert_int_equal(pz_class_create(sim.pool, &spec, NULL, &err), rows[i].rc);
+		if (!strstr(err.msg, rows[i].says))
+			fail_msg("row %zu says: %s", i, err.msg);
+		if (!rows[i].rc && rows[i].size) {
+			assert_int_equal(pz_class_resize(sim.pool, "a", 24, &err), -ERANGE);
+			assert_int_equal(pz_class_set(sim.pool, "a", 16, 0, 24, NULL, &err), -ERANGE);
+			assert_int_equal(pz_class_resize(sim.pool, "a", 48, &err), 0);
+		}
+		sim_close(&sim);
+	}
+}
+
 static void too_many(void **state)
 {
 	struct pz_error err;
@@ -238,13 +277,13 @@ static void too_many(void **state)
 	sim_open(&sim, 2048, 2048);
 	for (i = 0; i < PZ_MAX_CLASSES - 1; i++) {
 		snprintf(name, sizeof(name), "c%u", i);
-		assert_int_equal(pz_class_create(sim.pool, name, 1, 0, 1, NULL, NULL, &err), 0);
+		assert_int_equal(sim_create(sim.pool, name, 1, 0, 1, NULL, NULL, &err), 0);
 	}
 	pz_pool_check(sim.pool);
-	assert_int_equal(pz_class_create(sim.pool, "last", 1, 0, 1, NULL, NULL, &err), -E2BIG);
+	assert_int_equal(sim_create(sim.pool, "last", 1, 0, 1, NULL, NULL, &err), -E2BIG);
 	/* In order of creation, each number used once. */
 	assert_int_equal(pz_class_destroy(sim.pool, "c500", &err), 0);
-	assert_int_equal(pz_class_create(sim.pool, "c500", 1, 0, 1, NULL, &i, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "c500", 1, 0, 1, NULL, &i, &err), 0);
 	assert_int_equal(i, PZ_MAX_CLASSES);
 	assert_int_equal(pz_class_get(sim.pool, PZ_MAX_CLASSES - 2, &info), 0);
 	assert_string_equal(info.name, "c500");
@@ -277,8 +316,8 @@ static void generation(void **state)
 		assert_int_equal(info.generation, ++at); \
 		assert_int_equal(sim.layout_changed, 1); \
 	} while (0)
-	MOVES(pz_class_create(sim.pool, "a", 10, 5, 20, "c", NULL, &err));
-	MOVES(pz_class_create(sim.pool, "empty", 0, 0, 0, NULL, NULL, &err));
+	MOVES(sim_create(sim.pool, "a", 10, 5, 20, "c", NULL, &err));
+	MOVES(sim_create(sim.pool, "empty", 0, 0, 0, NULL, NULL, &err));
 	MOVES(pz_class_resize(sim.pool, "a", 11, &err));
 	MOVES(pz_class_set(sim.pool, "a", 11, 4, 20, NULL, &err));
 	MOVES(pz_class_set(sim.pool, "a", 11, 4, 21, NULL, &err));
@@ -301,7 +340,7 @@ static void destroy(void **state)
 
 	(void)state;
 	sim_open(&sim, 1024, 1000);
-	assert_int_equal(pz_class_create(sim.pool, "a", 10, 0, 10, "c", &id, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "a", 10, 0, 10, "c", &id, &err), 0);
 	sim_converge(&sim, 0);
 	assert_int_equal(pz_class_destroy(sim.pool, "a", &err), 0);
 	assert_int_equal(pz_class_find(sim.pool, "a", &info), 0);
@@ -318,7 +357,7 @@ static void destroy(void **state)
 	assert_int_equal(pz_class_find(sim.pool, "a", &info), -ENOENT);
 	assert_int_equal(sim.layout_changed, 1);
 	assert_int_equal(sim.reported_last, id);
-	assert_int_equal(pz_class_create(sim.pool, "a", 10, 0, 10, NULL, &id, &err), 0);
+	assert_int_equal(sim_create(sim.pool, "a", 10, 0, 10, NULL, &id, &err), 0);
 	assert_int_equal(id, 2);
 	/* Nothing plugged: at once. */
 	assert_int_equal(pz_class_destroy(sim.pool, "a", &err), 0);
@@ -341,7 +380,7 @@ static void no_ops(void **state)
 		sim_open(&sim, 128, 128);
 		pz_pool_free(sim.pool);
 		assert_int_equal(pz_pool_new(128, SIM_BLOCK, 128, ops[i], NULL, &sim.pool, NULL), 0);
-		assert_int_equal(pz_class_create(sim.pool, "a", 10, 0, 10, NULL, NULL, NULL), 0);
+		assert_int_equal(sim_create(sim.pool, "a", 10, 0, 10, NULL, NULL, NULL), 0);
 		sim_converge(&sim, 0);
 		assert_true(sim_settled(&sim));
 		assert_int_equal(sim_report(&sim, 1, NULL, 0), VIRTIO_PZONE_RESP_ACK);
@@ -359,7 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(new_pool), cmocka_unit_test(memmap),
 		cmocka_unit_test(create_errors), cmocka_unit_test(change_errors),
-		cmocka_unit_test(too_many), cmocka_unit_test(generation), cmocka_unit_test(destroy),
+		cmocka_unit_test(align_errors), cmocka_unit_test(too_many), cmocka_unit_test(generation), cmocka_unit_test(destroy),
 		cmocka_unit_test(no_ops),
 	};
 

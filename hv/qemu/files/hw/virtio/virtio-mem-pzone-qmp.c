@@ -837,8 +837,13 @@ void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
             return;
         }
     }
-    ret = pz_class_create(pz->core, name, size_blocks, guarantee_blocks,
-                          limit_blocks, cookie ?: "", &id, &err);
+    ret = pz_class_create(pz->core, &(struct pz_class_spec) {
+        .name = name,
+        .size = size_blocks,
+        .guarantee = guarantee_blocks,
+        .limit = limit_blocks,
+        .cookie = cookie,
+    }, &id, &err);
     pzone_finish(pz, ret, name, &err, errp);
 }
 
