@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from pzone_domain import MiB, QEMU          # noqa: E402
-from pzone_host import BUILD                # noqa: E402
+from pzone_host import BUILD, TOP           # noqa: E402
 from pzone_test import run                  # noqa: E402
 
 NOBODY = "65534"
@@ -83,16 +83,42 @@ def remote(t, host, d):
     away.host = type("Gone", (), {"address": "qemu+unix:///session?socket=/nonexistent/sock"})
     r = away.virsh("pzone-list", "demo")
     t.ok(r.returncode == 1 and "/nonexistent/sock" in r.stderr, "... and a host that is not there is named", r.stderr)
-    away.host = type("Ssh", (), {"address": "qemu+ssh://nobody@localhost/session?command=" + BUILD + "/no-ssh"})
-    r = away.virsh("pzone-list", "demo")
-    t.ok(r.returncode == 1 and "no-ssh" in r.stderr, "qemu+ssh is libvirt's own business: it calls ssh (not tested further)",
-         r.stderr)
+
+
+def examples(t, host, d):
+    """The example programs of libpzone, in C and in Python, on this domain."""
+    where = os.path.join(TOP, "libvirt-plugin/examples")
+    host.env["LD_LIBRARY_PATH"] = os.path.join(BUILD, "lib")
+    program = os.path.join(host.work, "shrink-idle")
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libvirt"], capture_output=True, text=True, check=True).stdout
+    r = host.run(["cc", "-Wall", "-Wextra", "-Werror", "-I" + os.path.join(TOP, "libvirt-plugin/lib"),
+                  where + "/pzone-shrink-idle.c", "-L" + os.path.join(BUILD, "lib"), "-lpzone", *flags.split(), "-o", program])
+    t.ok(r.returncode == 0, "the example in C compiles without a warning", r.stderr)
+    t.virsh_ok("pzone-set", "demo", "db", "--guarantee", "64MiB", "--live")
+    d.wait_settled()
+    r = host.run([program, "--shrink", "demo"])
+    t.ok(r.returncode == 0 and re.search(r"^batch settled 128 MiB$", r.stdout, re.M) and
+         re.search(r"^db: to ", r.stdout, re.M), "... and shrinks what is idle", r.stdout, r.stderr)
+    d.wait_settled()
+    t.ok(d.figure("db", "size") < 512 * MiB, "... which the guest follows", d.figure("db", "size"))
+    path = os.path.join(host.work, "py.xml")
+    with open(path, "w") as f:
+        f.write("<class name='py' pool='ua-fast'><size unit='MiB'>64</size><weight>7</weight></class>")
+    r = host.run(["/usr/bin/python3", where + "/pzone_classes.py", "demo", path])
+    t.ok(r.returncode == 0 and "py ua-fast 67108864 7\n" in r.stdout and "db ua-fast 268435456 100\n" in r.stdout,
+         "the example in Python defines a class and shows all", r.stdout, r.stderr)
+    with open(path, "w") as f:
+        f.write("<class name='py' pool='ua-slow'><size unit='MiB'>64</size></class>")
+    r = host.run(["/usr/bin/python3", where + "/pzone_classes.py", "demo", path])
+    t.ok(r.returncode == 1 and r.stderr.startswith("error: class 'py' names pool 'ua-slow'"), "... an error is libpzone's sentence",
+         r.stdout, r.stderr)
 
 
 def test(t, host):
     d = t.domain()
     session(t, host, d)
     remote(t, host, d)
+    examples(t, host, d)
 
 
 drop_root()
