@@ -1,6 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Completion: the program's words, and the shell function around them."""
+import signal
+
 from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-wildcard-import
 
 def words(*typed, **kw):
@@ -80,4 +82,52 @@ for script, function, program in ((OWN, "_virsh_pzone", "virsh-pzone"),
     ok(got == CLASSES, program + " in bash: classes", got)
     got = in_bash(script, function, program + " -r pzone-list de")
     ok(got == ["demo"], program + " in bash: behind a global option", got)
+
+
+def zsh_lines(typed):
+    """What these lines are after TAB in a real zsh, which prints them and runs none."""
+    setup = ("PS1='> '; PATH=%s:$PATH; fpath=(%s $fpath); autoload -Uz compinit; compinit -D -u; "
+             "show() { print -r \"GOT[$BUFFER]\"; zle kill-whole-line; zle reset-prompt }; "
+             "zle -N show; bindkey '^T' show; echo READY\n" % (BIN, os.path.dirname(OWN)))
+    cwd, env = prepare()
+    with open(cwd + "/setup", "w", encoding="utf-8") as f:
+        f.write(setup)
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execve(shutil.which("zsh"), ["zsh", "-f", "-i"], env)
+    shown = ""
+    signal.alarm(60)    # it hangs: better dead
+
+    def until(pattern, count=1):
+        nonlocal shown
+        while len(re.findall(pattern, shown)) < count:
+            shown += os.read(fd, 4096).decode(errors="replace")
+        return re.findall(pattern, shown)
+    os.write(fd, b". ./setup\n")
+    until("READY")
+    for n, line in enumerate(typed):
+        os.write(fd, line.encode() + b"\t\x14")
+        got = until(r"GOT\[([^\]]*)\]", n + 1)
+    os.write(fd, b"exit\n")
+    os.close(fd)
+    os.waitpid(pid, 0)
+    signal.alarm(0)
+    return got
+
+
+if not shutil.which("zsh"):
+    ok(True, "completion in zsh # SKIP no zsh here")
+    done()
+CASES = (("virsh-pzone pzone-inf", "pzone-info", "a command"),
+         ("virsh-pzone pzone-list de", "demo", "a domain"),
+         ("virsh-pzone pzone-info demo d", "db", "a class"),
+         ("virsh-pzone pzone-list demo --pool ua-f", "ua-fast", "a pool"),
+         ("virsh-pzone pzone-list demo --by", "--bytes", "an option"),
+         ("virsh-pzone -r pzone-list tr", "transient", "behind a global option"),
+         ("virsh pzone-info demo ba", "batch", "virsh: a class"),
+         ("virsh pzone-sta", "pzone-stats", "virsh: a command"),
+         ("virsh dominf", "dominfo", "virsh: a command of the system's"))
+for (line, last, what), got in zip(CASES, zsh_lines([c[0] for c in CASES])):
+    ok(got.split()[-1:] == [last] and got.split()[:-1] == line.split()[:-1], "in zsh: " + what, got)
 done()

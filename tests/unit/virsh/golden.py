@@ -87,6 +87,11 @@ def _prepare(files, qmp, refuse, fake, pools, uri, env):
     return cwd, e
 
 
+def prepare():
+    """An empty directory and the environment of a case, for who runs it otherwise."""
+    return _prepare(None, None, None, True, POOLS, "test://" + NODE, None)
+
+
 def run(args, *, program=VIRSH_PZONE, files=None, qmp=None, refuse=None, stdin="", env=None,
         fake=True, pools=POOLS, uri="test://" + NODE, timeout=60):
     """Run one command line; returns (stdout, stderr, status, changes)."""
