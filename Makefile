@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-qemu-versions fuzz fuzz-device sim bench-core check clean distclean \
+	test-guest test-e2e test-vfio test-qemu-versions fuzz fuzz-device sim bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall
 
 export BUILD := $(CURDIR)/build
@@ -85,6 +85,10 @@ test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
 
 test-qemu-versions: deps ## tests of the device with other versions of QEMU (10 min each the first time)
 	@hv/qemu/test-versions
+
+test-vfio: all ## tests of an assigned device: an IOMMU in a VM around ours (5 min, 100 MB)
+	@tests/vfio/build
+	@exec $(prove) tests/vfio/vfio.t
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
