@@ -251,9 +251,10 @@ class VM:
                 f.truncate(self.disk)
             cmd += ['-blockdev', 'driver=file,node-name=d0,filename=%s' % self.path('disk.raw'),
                     '-device', 'virtio-blk-pci,drive=d0']
+        cmd += self.extra       # first: a pool may be on a bus of these
         for p in self.pools:
             cmd += p.args()
-        return cmd + self.extra
+        return cmd
 
     def start(self):
         self.dir = tempfile.mkdtemp(prefix='pzone-vm.')
