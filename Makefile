@@ -93,7 +93,7 @@ test-vfio: all ## tests of an assigned device: an IOMMU in a VM around ours (5 m
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
 
-fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, twice; needs clang, llvm (20 min the first time)
+fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times; needs clang, llvm (20 min the first time)
 	@tests/fuzz/fuzz-device
 
 sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot

@@ -1,8 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Fuzz target "virtio-mem-pzone": a virtio-mem device with memory classes
- * between a hostile guest and a busy host.
+ * Fuzz targets "virtio-mem-pzone" and, with prealloc=on (requests to plug take
+ * their time then), "virtio-mem-pzone-prealloc": a virtio-mem device with memory
+ * classes between a hostile guest and a busy host.
  *
  * Concepts
  *
@@ -29,6 +30,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
+#include "qemu/main-loop.h"
 #include "qemu/units.h"
 #include "exec/memory.h"
 #include "hw/virtio/virtio-mem.h"
@@ -485,6 +487,16 @@ static void step_poke(Input *in)
     kick(where & 1);
 }
 
+/* Until the device is through with a request that takes its time. */
+static void wait_for_request(void)
+{
+    int i;
+
+    for (i = 0; i < 100 && vmem->pz->elem && runstate_is_running(); i++) {
+        main_loop_wait(false);
+    }
+}
+
 /* What a good driver does, except for the extents that the mask names. */
 static void step_converge(Input *in)
 {
@@ -512,6 +524,7 @@ static void step_converge(Input *in)
             begin(VIRTIO_PZONE_REQ_PLUG, 1, generation(), 0, 0);
             put_extent(ext.class_id, ext.first, ext.nr, 0);
             send_request(1, BUFFER_SIZE, 1, 1);
+            wait_for_request();
         }
     }
     begin(VIRTIO_PZONE_REQ_REPORT, 0, generation(), 0, 0);
@@ -664,6 +677,7 @@ static void step_query(Input *in)
 {
     QDict *args = qdict_new();
 
+    wait_for_request();
     g_assert(qmp_run("query-pzone", qdict_new()));
     qdict_put_str(args, "command-line", "info pzone");
     g_assert(qmp_run("human-monitor-command", args));
@@ -888,22 +902,29 @@ static GString *pzone_cmdline(FuzzTarget *t)
         " -machine pc,accel=qtest -m 64M,maxmem=8G,slots=1"
         " -object memory-backend-ram,id=m0,size=%" PRIu64 ",reserve=off"
         " -device virtio-mem-pci,id=p0,memdev=m0,pzone=on,memaddr=0x%" PRIx64
-        ",block-size=%" PRIu64 ",requested-size=%" PRIu64 ",addr=%d",
+        ",block-size=%" PRIu64 ",requested-size=%" PRIu64 ",addr=%d%s",
         NR_BLOCKS * BLOCK_SIZE, POOL_ADDR, BLOCK_SIZE, REQUESTED * BLOCK_SIZE,
-        SLOT);
+        SLOT, (const char *)t->opaque);
     return line;
 }
 
-static void register_pzone_fuzz_target(void)
+static void add_target(const char *name, const char *properties)
 {
     fuzz_add_target(&(FuzzTarget) {
-        .name = "virtio-mem-pzone",
+        .name = name,
         .description = "Fuzz the queues of a virtio-mem device with memory"
                        " classes, and the QMP commands that change them",
         .get_init_cmdline = pzone_cmdline,
         .pre_fuzz = pzone_pre_fuzz,
         .fuzz = pzone_fuzz,
+        .opaque = (void *)properties,
     });
 }
 
-fuzz_target_init(register_pzone_fuzz_target);
+static void register_pzone_fuzz_targets(void)
+{
+    add_target("virtio-mem-pzone", "");
+    add_target("virtio-mem-pzone-prealloc", ",prealloc=on");
+}
+
+fuzz_target_init(register_pzone_fuzz_targets);
