@@ -23,6 +23,22 @@
 
 struct oom_control;
 
+/*
+ * Whose memory the running task allocates, in current->pzone_acting. These nest:
+ * what pzone_act() returns goes into pzone_act_end().
+ */
+enum {
+	/* of its own class */
+	PZONE_ACT_SELF,
+	/* Made on behalf of a page: that of the node asked for, a pzone or not. */
+	PZONE_ACT_PAGE,
+	/* The same, and the page may leave its class (mm/pzone/move.c). */
+	PZONE_ACT_MOVE,
+	/* Ordinary memory; and from here on of the pzone PZONE_ACT_NODE + id. */
+	PZONE_ACT_NONE,
+	PZONE_ACT_NODE,
+};
+
 #ifdef CONFIG_PZONE
 
 DECLARE_STATIC_KEY_FALSE(pzone_enabled);
@@ -31,10 +47,15 @@ extern int pzone_first_nid;
 extern unsigned int pzone_nr_nids;
 
 /* Is this node id one of those reserved for pzones? */
+static inline bool node_is_spare(int nid)
+{
+	return (unsigned int)(nid - pzone_first_nid) < pzone_nr_nids;
+}
+
+/* The same where it matters only when there are classes: costs less. */
 static inline bool node_is_pzone(int nid)
 {
-	return static_branch_unlikely(&pzone_enabled) &&
-	       (unsigned int)(nid - pzone_first_nid) < pzone_nr_nids;
+	return static_branch_unlikely(&pzone_enabled) && node_is_spare(nid);
 }
 
 void pzone_reserve_nodes(nodemask_t *possible);
@@ -79,42 +100,71 @@ static inline bool pzone_before_oom(gfp_t gfp, unsigned int order,
 bool pzone_oom(const struct oom_control *oc);
 unsigned long pzone_oom_totalpages(const struct oom_control *oc);
 bool pzone_oom_eligible(struct task_struct *task, const struct oom_control *oc);
+long pzone_oom_badness(struct task_struct *task, const struct oom_control *oc, long points);
 void pzone_oom_killed(const struct oom_control *oc);
 void pzone_oom_nobody(const struct oom_control *oc);
 
-/*
- * Allocations made on behalf of a page follow the page: between these two the
- * class of the running task is not looked at. They nest; the return value of
- * the first goes into the second.
- */
-static inline bool pzone_bypass_begin(void)
+static inline unsigned int pzone_act(unsigned int whom)
 {
-	bool old = current->pzone_bypass;
+	unsigned int old = current->pzone_acting;
 
-	current->pzone_bypass = 1;
+	current->pzone_acting = whom;
 	return old;
 }
 
-static inline void pzone_bypass_end(bool old)
+static inline void pzone_act_end(unsigned int old)
 {
-	current->pzone_bypass = old;
+	current->pzone_acting = old;
 }
 
-int pzone_mm_nid(struct mm_struct *mm);
+unsigned int __pzone_act_for_owner(struct mm_struct *mm);
+
+/* Allocate for an address space: what its owner's class is decides. */
+static inline unsigned int pzone_act_for_owner(struct mm_struct *mm)
+{
+	if (static_branch_unlikely(&pzone_enabled))
+		return __pzone_act_for_owner(mm);
+	return current->pzone_acting;
+}
 
 /*
- * An allocation for an address space follows its owner: when @mm is not the
- * running task's (ptrace, process_vm_writev(), KSM), *@nid is set to the node of
- * the owner's class, if there is one, and the running task's class is not looked
- * at until pzone_bypass_end() gets the return value.
+ * The same where only another task's address space matters: ptrace,
+ * process_vm_writev(), KSM, swapoff.
  */
-static inline bool pzone_mm_begin(struct mm_struct *mm, int *nid)
+static inline unsigned int pzone_act_for(struct mm_struct *mm)
 {
-	bool old = current->pzone_bypass;
+	if (current->mm == mm)
+		return current->pzone_acting;
+	return pzone_act_for_owner(mm);
+}
 
-	if (static_branch_unlikely(&pzone_enabled) && current->mm != mm)
-		*nid = pzone_mm_nid(mm);
-	return old;
+/* Are there classes? Then what lies side by side in swap may be of several. */
+static inline bool pzone_in_use(void)
+{
+	return static_branch_unlikely(&pzone_enabled);
+}
+
+/* Direct reclaim for an allocation: its time, and whom the task acted for before. */
+struct pzone_stall {
+	unsigned int acting;
+	u64 start;
+};
+
+void __pzone_stall_begin(struct pzone_stall *stall, const struct zonelist *zonelist);
+void __pzone_stall_end(const struct pzone_stall *stall, const struct zonelist *zonelist);
+
+static inline void pzone_stall_begin(struct pzone_stall *stall, const struct zonelist *zonelist)
+{
+	stall->acting = current->pzone_acting;
+	if (static_branch_unlikely(&pzone_enabled))
+		__pzone_stall_begin(stall, zonelist);
+}
+
+static inline void pzone_stall_end(const struct pzone_stall *stall,
+				   const struct zonelist *zonelist)
+{
+	if (static_branch_unlikely(&pzone_enabled))
+		__pzone_stall_end(stall, zonelist);
 }
 
 bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp);
@@ -137,6 +187,14 @@ static inline bool pzone_moved(struct page *page, struct zone *zone)
 	return static_branch_unlikely(&pzone_enabled) && page_zone(page) != zone;
 }
 
+bool __pzone_put_back(struct page *page);
+
+/* Puts back a movable page (zsmalloc) that was isolated and is of another zone. */
+static inline bool pzone_put_back(struct page *page, struct zone *zone)
+{
+	return pzone_moved(page, zone) && __pzone_put_back(page);
+}
+
 /* Nodes that have an LRU: those in N_MEMORY and the pzones. */
 #define for_each_lru_node(nid)	for_each_online_node(nid)
 
@@ -148,6 +206,11 @@ static inline bool pzone_moved(struct page *page, struct zone *zone)
 		if (node_online(nid) && node_present_pages(nid))
 
 #else /* CONFIG_PZONE */
+
+static inline bool node_is_spare(int nid)
+{
+	return false;
+}
 
 static inline bool node_is_pzone(int nid)
 {
@@ -194,18 +257,39 @@ static inline void pzone_oom_killed(const struct oom_control *oc)
 {
 }
 
-static inline bool pzone_bypass_begin(void)
+static inline unsigned int pzone_act(unsigned int whom)
+{
+	return 0;
+}
+
+static inline void pzone_act_end(unsigned int old)
+{
+}
+
+static inline unsigned int pzone_act_for_owner(struct mm_struct *mm)
+{
+	return 0;
+}
+
+static inline unsigned int pzone_act_for(struct mm_struct *mm)
+{
+	return 0;
+}
+
+static inline bool pzone_in_use(void)
 {
 	return false;
 }
 
-static inline void pzone_bypass_end(bool old)
+struct pzone_stall { };
+
+static inline void pzone_stall_begin(struct pzone_stall *stall, const struct zonelist *zonelist)
 {
 }
 
-static inline bool pzone_mm_begin(struct mm_struct *mm, int *nid)
+static inline void pzone_stall_end(const struct pzone_stall *stall,
+				   const struct zonelist *zonelist)
 {
-	return false;
 }
 
 static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
@@ -216,6 +300,17 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 static inline bool pzone_moved(struct page *page, struct zone *zone)
 {
 	return false;
+}
+
+static inline bool pzone_put_back(struct page *page, struct zone *zone)
+{
+	return false;
+}
+
+static inline long pzone_oom_badness(struct task_struct *task,
+				     const struct oom_control *oc, long points)
+{
+	return points;
 }
 
 static inline void pzone_oom_nobody(const struct oom_control *oc)

@@ -52,27 +52,25 @@ int pzone_task_nid(struct task_struct *task)
 	return nid;
 }
 
-/* Node id of the class of an address space's owner, or NUMA_NO_NODE; the running
- * task's where the owner is not known (without CONFIG_MEMCG, or in fork). */
-int pzone_mm_nid(struct mm_struct *mm)
+/* Act for the owner of an address space. Where it is not known (without
+ * CONFIG_MEMCG, or in fork) all stays as it is. */
+unsigned int __pzone_act_for_owner(struct mm_struct *mm)
 {
-	int nid = NUMA_NO_NODE;
+	unsigned int old = current->pzone_acting;
 #ifdef CONFIG_MEMCG
 	struct task_struct *owner;
 
 	rcu_read_lock();
 	owner = rcu_dereference(mm->owner);
-	if (owner && READ_ONCE(owner->mm) == mm) {
-		nid = pzone_task_nid(owner);
-		current->pzone_bypass = 1;
-	}
+	if (owner && READ_ONCE(owner->mm) == mm)
+		pzone_act(PZONE_ACT_NODE + pzone_task_nid(owner));
 	rcu_read_unlock();
 #endif
-	return nid;
+	return old;
 }
 
-/* The name in effect: the nearest one set from here up. */
-static const char *effective_name(struct pzone_css *pz)
+/* The name set: the nearest one from here up. */
+static const char *nearest_name(struct pzone_css *pz)
 {
 	lockdep_assert_held(&cgroup_name_mutex);
 	while (!pz->name[0] && pz->css.parent)
@@ -91,6 +89,28 @@ static int name_to_nid(const char *name)
 		nid = class->node->nid;
 	mutex_unlock(&pzone_mutex);
 	return nid;
+}
+
+/*
+ * The node id in effect: that of the nearest setting from here up whose class exists.
+ * So a cgroup whose class is destroyed, or not there yet, is in its parent's and does
+ * not get out of it. *@ret_name is the class's name, or "none".
+ */
+static int effective_nid(struct pzone_css *pz, const char **ret_name)
+{
+	lockdep_assert_held(&cgroup_name_mutex);
+	for (;; pz = css_to_pzone(pz->css.parent)) {
+		int nid = pz->name[0] ? name_to_nid(pz->name) : NUMA_NO_NODE;
+
+		if (nid != NUMA_NO_NODE) {
+			*ret_name = pz->name;
+			return nid;
+		}
+		if (!strcmp(pz->name, "none") || !pz->css.parent)
+			break;
+	}
+	*ret_name = "none";
+	return NUMA_NO_NODE;
 }
 
 /* Make a node id the one in effect for a cgroup. Its tasks take their memory along. */
@@ -112,6 +132,7 @@ static void bind(struct pzone_css *pz, int nid)
 static void bind_subtree(struct pzone_css *top)
 {
 	struct cgroup_subsys_state *css;
+	const char *name;
 
 	lockdep_assert_held(&cgroup_name_mutex);
 	rcu_read_lock();
@@ -121,7 +142,7 @@ static void bind_subtree(struct pzone_css *top)
 		if (!css_tryget(css))
 			continue;
 		rcu_read_unlock();
-		bind(pz, name_to_nid(effective_name(pz)));
+		bind(pz, effective_nid(pz, &name));
 		rcu_read_lock();
 		css_put(css);
 	}
@@ -137,7 +158,7 @@ void pzone_rebind_cgroups(void)
 	mutex_unlock(&cgroup_name_mutex);
 }
 
-/* How many cgroups have this class in effect? */
+/* How many cgroups name this class, themselves or by inheritance? */
 unsigned int pzone_count_cgroups(const char *name)
 {
 	struct cgroup_subsys_state *css;
@@ -146,7 +167,7 @@ unsigned int pzone_count_cgroups(const char *name)
 	mutex_lock(&cgroup_name_mutex);
 	rcu_read_lock();
 	css_for_each_descendant_pre(css, &pzone_root->css)
-		n += !strcmp(effective_name(css_to_pzone(css)), name);
+		n += !strcmp(nearest_name(css_to_pzone(css)), name);
 	rcu_read_unlock();
 	mutex_unlock(&cgroup_name_mutex);
 	return n;
@@ -244,8 +265,11 @@ static int effective_show(struct seq_file *sf, void *v)
 {
 	struct pzone_css *pz = css_to_pzone(seq_css(sf));
 
+	const char *name;
+
 	mutex_lock(&cgroup_name_mutex);
-	seq_printf(sf, "%s\n", pz->nid == NUMA_NO_NODE ? "none" : effective_name(pz));
+	effective_nid(pz, &name);
+	seq_printf(sf, "%s\n", name);
 	mutex_unlock(&cgroup_name_mutex);
 	return 0;
 }
@@ -273,19 +297,23 @@ static int stat_show(struct seq_file *sf, void *v)
 {
 	const struct pzone_node *node = css_node(seq_css(sf));
 	struct pzone_class_report report = {};
-	u64 size = 0;
+	u64 size = 0, stuck = 0;
 
 	mutex_lock(&pzone_mutex);
 	if (node && node->class) {
 		pzone_class_report(node->class, &report);
 		size = pzone_bytes(node->class->pool, READ_ONCE(node->class->given_blocks));
+		stuck = pzone_bytes(node->class->pool, report.stuck_blocks);
 	}
 	mutex_unlock(&pzone_mutex);
 	seq_printf(sf, "size %llu\nfree %llu\nanon %llu\nfile %llu\nrefault %llu\n",
 		   size, report.free_bytes, report.anon_bytes, report.file_bytes,
 		   report.refault_pages);
-	seq_printf(sf, "move %lld\nmove_failed %lld\n",
+	seq_printf(sf, "stall_us %llu\nstuck %llu\npinned %llu\n", report.pressure_us, stuck,
+		   report.pinned_bytes);
+	seq_printf(sf, "move %lld\nmove_pending %d\nmove_failed %lld\n",
 		   node ? atomic64_read(&node->moves) : 0LL,
+		   node ? atomic_read(&node->moves_pending) : 0,
 		   node ? atomic64_read(&node->move_failed) : 0LL);
 	return 0;
 }

@@ -48,9 +48,23 @@ struct pzone_node {
 	/* Counters and OOM handshake; reset when a class moves in. */
 	atomic64_t oom_events;
 	atomic64_t oom_kills;
-	/* Processes whose memory came along, and pages that they left behind. */
+	/* Tasks take their memory along to here. */
+	bool move_memory;
+	/* A task left, maybe without all of its memory. */
+	bool left_behind;
+	/* Processes whose memory came along, those that wait for it, and pages
+	 * that they left behind. */
 	atomic64_t moves;
+	atomic_t moves_pending;
 	atomic64_t move_failed;
+	/* See pressure.c. */
+	atomic64_t stall_us;
+	spinlock_t pressure_lock;
+	u64 window_us;
+	unsigned long window_end, pressure_again;
+	unsigned long refault_base, refault_told;
+	/* The host gave it more, which is on its way. */
+	bool growing;
 	/* Moves on when blocks were given; wakes oom_wait. */
 	atomic_t grown;
 	wait_queue_head_t oom_wait;
@@ -59,8 +73,10 @@ struct pzone_node {
 	bool oom_waiting;
 	unsigned long oom_until;
 	unsigned long oom_again;
-	/* The host has to be told; cleared by the event work. */
-	atomic_t oom_event_pending;
+	/* Most pages that a failed allocation wanted since the last event. */
+	unsigned long oom_pages;
+	/* BIT(VIRTIO_PZONE_EVENT_*) that the host has to be told. */
+	atomic_t events_pending;
 	/* The last OOM found nobody to kill. */
 	atomic_t oom_nobody;
 	/* Blocks are being taken; an OOM meanwhile wants them back. */
@@ -141,6 +157,7 @@ struct pzone_class {
 	u64 pinned_bytes;
 	u32 reclaim_seq, reclaim_done_seq;
 	u64 reclaim_bytes, reclaimed_bytes;
+	u64 user_reclaimed_bytes;		/* the last order through sysfs */
 	u32 state;				/* VIRTIO_PZONE_STATE_* */
 	struct pzone_class_report last_report;	/* pool->report_mutex */
 };
@@ -149,9 +166,6 @@ extern struct mutex pzone_mutex;
 extern struct list_head pzone_pools;
 extern unsigned int pzone_oom_wait_ms;
 extern bool pzone_move_memory;
-/* Tells the hosts of all nodes whose oom_event_pending is set. An allocation
- * queues it, so it takes no lock and no memory to get here. */
-extern struct work_struct pzone_event_work;
 
 /* node.c */
 static inline struct zone *pzone_zone(const struct pzone_node *node)
@@ -160,6 +174,7 @@ static inline struct zone *pzone_zone(const struct pzone_node *node)
 }
 
 struct pzone_node *pzone_node_of(int nid);
+struct pzone_node *pzone_zonelist_node(const struct zonelist *zonelist);
 struct pzone_node *pzone_node_get(void);
 void pzone_node_put(struct pzone_node *node);
 int pzone_node_prepare(struct pzone_node *node);
@@ -204,5 +219,13 @@ void pzone_sysfs_del_class(struct pzone_class *class);
 /* oom.c */
 void pzone_oom_reset(struct pzone_node *node);
 void pzone_oom_grown(struct pzone_node *node);
+
+/* pressure.c */
+void pzone_pressure_reset(struct pzone_node *node);
+unsigned long pzone_refaults(const struct pzone_node *node);
+void pzone_stalled(struct pzone_node *node, u64 start);
+void pzone_tell_host(struct pzone_node *node, unsigned int kind);
+void pzone_events_kick(void);
+void pzone_events_flush(void);
 
 #endif /* _MM_PZONE_INTERNAL_H */

@@ -16,7 +16,8 @@
 
 #include "internal.h"
 
-/* Off: what a task has stays where it is, only new memory is of the new class. */
+/* Off: what a task has stays where it is, only new memory is of the new class. The
+ * class that it goes to (or comes from, if it goes to none) has a switch, too. */
 bool pzone_move_memory = true;
 
 struct move {
@@ -54,7 +55,7 @@ static bool may_move(struct folio *folio, int *nid)
 
 bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 {
-	if (current->pzone_bypass)
+	if (current->pzone_acting == PZONE_ACT_MOVE)
 		return may_move(folio, nid);
 	if (!node_is_pzone(folio_nid(folio)))
 		return true;
@@ -67,16 +68,17 @@ static void move_work(struct work_struct *work)
 	struct move *move = container_of(work, struct move, work);
 	struct pzone_node *node = pzone_node_of(move->to);
 	nodemask_t from = node_mask(move->from), to = node_mask(move->to);
-	bool bypass;
+	unsigned int acting;
 	int left = 0;
 
 	/* The class may have gone meanwhile. */
 	if (!node || READ_ONCE(node->live)) {
-		bypass = pzone_bypass_begin();	/* out of a class is allowed to us */
+		acting = pzone_act(PZONE_ACT_MOVE);
 		left = do_migrate_pages(move->mm, &from, &to, MPOL_MF_MOVE);
-		pzone_bypass_end(bypass);
+		pzone_act_end(acting);
 	}
 	if (node) {
+		atomic_dec(&node->moves_pending);
 		atomic64_inc(&node->moves);
 		/* An error says that there was no room, not how much stayed. */
 		if (left)
@@ -96,12 +98,16 @@ static void move_work(struct work_struct *work)
  */
 void pzone_move_task(struct task_struct *leader, int from, int to)
 {
-	struct pzone_node *old = pzone_node_of(from);
+	struct pzone_node *old = pzone_node_of(from), *new = pzone_node_of(to);
 	struct mm_struct *mm;
 	struct move *move;
 
 	/* What a class had that goes away is moved by pzone_take(). */
-	if (from == to || (old && !READ_ONCE(old->live)) || !READ_ONCE(pzone_move_memory))
+	if (from == to || (old && !READ_ONCE(old->live)))
+		return;
+	if (old)
+		WRITE_ONCE(old->left_behind, true);
+	if (!READ_ONCE(pzone_move_memory) || !READ_ONCE((new ?: old)->move_memory))
 		return;
 	mm = get_task_mm(leader);
 	if (!mm)
@@ -112,6 +118,8 @@ void pzone_move_task(struct task_struct *leader, int from, int to)
 		return;
 	}
 	*move = (struct move) { .mm = mm, .from = from, .to = to };
+	if (new)
+		atomic_inc(&new->moves_pending);
 	INIT_WORK(&move->work, move_work);
 	queue_work(move_wq, &move->work);
 }

@@ -14,6 +14,7 @@
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/memory_hotplug.h>
+#include <linux/migrate.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -72,13 +73,19 @@ bool pzone_available(void)
 }
 EXPORT_SYMBOL_GPL(pzone_available);
 
-bool __zonelist_is_pzone(const struct zonelist *zonelist)
+/* The pzone that a zonelist is the one of, or NULL. */
+struct pzone_node *pzone_zonelist_node(const struct zonelist *zonelist)
 {
 	/* Empty lists have no zone at all. */
 	struct zone *zone = zonelist->_zonerefs[0].zone;
-	const struct pzone_node *node = zone ? pzone_node_of(zone_to_nid(zone)) : NULL;
+	struct pzone_node *node = zone ? pzone_node_of(zone_to_nid(zone)) : NULL;
 
-	return node && node->zonelist == zonelist;
+	return node && node->zonelist == zonelist ? node : NULL;
+}
+
+bool __zonelist_is_pzone(const struct zonelist *zonelist)
+{
+	return pzone_zonelist_node(zonelist);
 }
 
 struct pzone_node *pzone_node_of(int nid)
@@ -88,16 +95,24 @@ struct pzone_node *pzone_node_of(int nid)
 	return i < pzone_nr_nids ? &pzone_nodes[i] : NULL;
 }
 
-/* Take a spare node id. Call with pzone_mutex held. NULL: none left. */
+/*
+ * Take a spare node id. Call with pzone_mutex held. NULL: none left. They are used
+ * in turn: an allocation that is still in the slow path for a class that is gone
+ * must not find the next class's memory.
+ */
 struct pzone_node *pzone_node_get(void)
 {
-	unsigned int i;
+	static unsigned int last;
+	unsigned int n;
 
 	lockdep_assert_held(&pzone_mutex);
-	for (i = 0; i < pzone_nr_nids; i++) {
-		if (!pzone_nodes[i].used) {
-			pzone_nodes[i].used = true;
-			return &pzone_nodes[i];
+	for (n = 0; n < pzone_nr_nids; n++) {
+		struct pzone_node *node = &pzone_nodes[(last + n) % pzone_nr_nids];
+
+		if (!node->used) {
+			node->used = true;
+			last = node - pzone_nodes + 1;
+			return node;
 		}
 	}
 	return NULL;
@@ -159,19 +174,21 @@ void pzone_node_stop(struct pzone_node *node)
 
 /*
  * Which zonelist does a movable allocation use? An allocation on behalf of a
- * page (migration, khugepaged) names the page's node and follows it; otherwise
- * the class of the running task decides. A class that goes away takes no new
+ * page (migration) names the page's node and follows it; otherwise whom the
+ * running task acts for, mostly itself, decides by its class. A class that goes away takes no new
  * pages, and what it had moves to the ordinary zones.
  */
 struct zonelist *__pzone_route(int preferred_nid)
 {
-	const struct pzone_node *node = pzone_node_of(preferred_nid);
+	const unsigned int acting = in_task() ? current->pzone_acting : PZONE_ACT_PAGE;
+	const struct pzone_node *node;
 
-	if (!node) {
-		if (!in_task() || current->pzone_bypass)
-			return NULL;
+	if (acting >= PZONE_ACT_NONE)
+		node = pzone_node_of((int)acting - PZONE_ACT_NODE);
+	else
+		node = pzone_node_of(preferred_nid);
+	if (!node && acting == PZONE_ACT_SELF)
 		node = pzone_node_of(pzone_current_nid());
-	}
 	if (!node || !READ_ONCE(node->live))
 		return NULL;
 	return node->zonelist;
@@ -181,18 +198,20 @@ struct zonelist *__pzone_route(int preferred_nid)
  * pzone_reclaim - free memory inside one pzone
  * @node: the pzone
  * @bytes: how much
- * @pool: its pool; stops when that is in a hurry
+ * @pool: its pool: stops when that is in a hurry; NULL: stops at a signal
  *
  * Direct reclaim, as an allocation in the pzone would do it. Returns the bytes
  * that it got, which are fewer when nothing more can be had.
  */
 u64 pzone_reclaim(struct pzone_node *node, u64 bytes, const struct pzone_pool *pool)
 {
-	unsigned int noreclaim;
+	unsigned int noreclaim, acting;
 	u64 got = 0;
 
 	noreclaim = memalloc_noreclaim_save();
-	while (got < bytes && READ_ONCE(node->live) && !pzone_in_a_hurry(pool)) {
+	acting = pzone_act(PZONE_ACT_NONE);
+	while (got < bytes && READ_ONCE(node->live) &&
+	       !(pool ? pzone_in_a_hurry(pool) : signal_pending(current))) {
 		unsigned long pages = try_to_free_pages(node->zonelist, 0,
 							GFP_HIGHUSER_MOVABLE, NULL);
 
@@ -201,8 +220,22 @@ u64 pzone_reclaim(struct pzone_node *node, u64 bytes, const struct pzone_pool *p
 		got += (u64)pages << PAGE_SHIFT;
 		cond_resched();
 	}
+	pzone_act_end(acting);
 	memalloc_noreclaim_restore(noreclaim);
 	return got;
+}
+
+/*
+ * Compaction isolated a page of a zone that it is not working on: the block has
+ * changed hands since it was chosen. Always true.
+ */
+bool __pzone_put_back(struct page *page)
+{
+	LIST_HEAD(list);
+
+	list_add(&page->lru, &list);
+	putback_movable_pages(&list);
+	return true;
 }
 
 static int __init pzone_nodes_init(void)
@@ -221,6 +254,7 @@ static int __init pzone_nodes_init(void)
 
 		node->nid = pzone_first_nid + i;
 		spin_lock_init(&node->oom_lock);
+		spin_lock_init(&node->pressure_lock);
 		init_waitqueue_head(&node->oom_wait);
 		node->zonelist = kzalloc(zonelist_size, GFP_KERNEL);
 		if (!node->zonelist)

@@ -12,7 +12,10 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
+#include <linux/pagewalk.h>
+#include <linux/sched/mm.h>
 #include <linux/swap.h>
+#include <linux/timekeeping.h>
 
 #include "internal.h"
 
@@ -22,11 +25,14 @@ unsigned int pzone_oom_wait_ms = 100;
 /* After a wait in vain, don't hold up the class again for this long. */
 #define OOM_WAIT_PAUSE	(2 * HZ)
 
-static struct pzone_node *zonelist_node(struct zonelist *zonelist)
+/* When the host's answer is on its way into the class, wait this long for it. */
+#define OOM_GROW_TIME	HZ
+
+static struct pzone_node *oom_node(const struct oom_control *oc)
 {
-	if (!zonelist || !zonelist_is_pzone(zonelist))
+	if (!oc->zonelist || !zonelist_is_pzone(oc->zonelist))
 		return NULL;
-	return pzone_node_of(zonelist_node_idx(&zonelist->_zonerefs[0]));
+	return pzone_zonelist_node(oc->zonelist);
 }
 
 void pzone_oom_reset(struct pzone_node *node)
@@ -35,7 +41,6 @@ void pzone_oom_reset(struct pzone_node *node)
 	atomic64_set(&node->oom_kills, 0);
 	atomic64_set(&node->moves, 0);
 	atomic64_set(&node->move_failed, 0);
-	atomic_set(&node->oom_event_pending, 0);
 	atomic_set(&node->oom_told, 0);
 	atomic_set(&node->oom_nobody, 0);
 	spin_lock(&node->oom_lock);
@@ -58,8 +63,7 @@ void pzone_oom_grown(struct pzone_node *node)
 static void tell_host(struct pzone_node *node)
 {
 	atomic64_inc(&node->oom_events);
-	atomic_set(&node->oom_event_pending, 1);
-	queue_work(system_unbound_wq, &pzone_event_work);
+	pzone_tell_host(node, VIRTIO_PZONE_EVENT_OOM);
 }
 
 /* Jiffies that this OOM may wait; the first one of an episode tells the host. */
@@ -87,14 +91,29 @@ static long wait_budget(struct pzone_node *node)
 	return left;
 }
 
+/* Wait for the class to grow or to go. False if it did neither. */
+static bool wait_for_host(struct pzone_node *node, long budget)
+{
+	const int grown = atomic_read(&node->grown);
+	const u64 start = ktime_get_ns();
+#define HELPED	(atomic_read(&node->grown) != grown || !READ_ONCE(node->live))
+
+	wait_event_killable_timeout(node->oom_wait, HELPED, budget);
+	if (READ_ONCE(node->growing))
+		wait_event_killable_timeout(node->oom_wait, HELPED || !READ_ONCE(node->growing),
+					    OOM_GROW_TIME);
+	pzone_stalled(node, start);
+	return HELPED;
+#undef HELPED
+}
+
 /*
  * The slow path's last stop before the OOM killer. A class that is gone sends
  * the allocation to the ordinary zones; a class that grew lets it try again.
  */
 bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelist)
 {
-	struct pzone_node *node = zonelist_node(*zonelist);
-	int grown;
+	struct pzone_node *node = pzone_zonelist_node(*zonelist);
 	long left;
 
 	if (!READ_ONCE(node->live)) {
@@ -121,51 +140,128 @@ bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelis
 		schedule_timeout_killable(HZ / 10);
 	}
 
-	grown = atomic_read(&node->grown);
+	WRITE_ONCE(node->oom_pages, max(READ_ONCE(node->oom_pages), 1UL << order));
 	left = wait_budget(node);
-	if (left <= 0)
-		return false;
-	wait_event_killable_timeout(node->oom_wait,
-				    atomic_read(&node->grown) != grown || !READ_ONCE(node->live),
-				    left);
-	return atomic_read(&node->grown) != grown || !READ_ONCE(node->live);
+	return left > 0 && wait_for_host(node, left);
 }
 
 /* Is this the OOM of a class? */
 bool pzone_oom(const struct oom_control *oc)
 {
-	return zonelist_node(oc->zonelist);
+	return oom_node(oc);
 }
 
 /* What badness is measured against: all that the class's tasks could use. */
 unsigned long pzone_oom_totalpages(const struct oom_control *oc)
 {
-	return node_present_pages(zonelist_node(oc->zonelist)->nid) + total_swap_pages;
+	return node_present_pages(oom_node(oc)->nid) + total_swap_pages;
 }
 
-/* May this task die for the OOM? Outside the class it would help nobody. */
-bool pzone_oom_eligible(struct task_struct *task, const struct oom_control *oc)
-{
-	const struct pzone_node *node = zonelist_node(oc->zonelist);
-	struct task_struct *thread;
-	bool eligible = !node;
+struct count {
+	int nid;
+	unsigned long pages;
+};
 
-	if (eligible)
-		return true;
+static int count_pmd(pmd_t *pmd, unsigned long addr, unsigned long next, struct mm_walk *walk)
+{
+	struct count *count = walk->private;
+	spinlock_t *ptl = pmd_trans_huge_lock(pmd, walk->vma);
+	struct page *page;
+	pte_t *start, *pte;
+
+	if (ptl) {
+		if (pmd_present(*pmd) && page_to_nid(pmd_page(*pmd)) == count->nid)
+			count->pages += HPAGE_PMD_NR;
+		spin_unlock(ptl);
+		return 0;
+	}
+	start = pte = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (!start)
+		return 0;
+	for (; addr < next; pte++, addr += PAGE_SIZE) {
+		page = pte_present(*pte) ? vm_normal_page(walk->vma, addr, *pte) : NULL;
+		count->pages += page && page_to_nid(page) == count->nid;
+	}
+	pte_unmap_unlock(start, ptl);
+	return 0;
+}
+
+/* Pages of the class that an address space maps; -1: it can't be looked at now. */
+static long mm_pages_in(struct mm_struct *mm, const struct pzone_node *node)
+{
+	static const struct mm_walk_ops ops = {
+		.pmd_entry = count_pmd,
+		.walk_lock = PGWALK_RDLOCK,
+	};
+	struct count count = { .nid = node->nid };
+
+	/* Who waits for memory may hold it, and we may not sleep. */
+	if (!mmap_read_trylock(mm))
+		return -1;
+	walk_page_range(mm, 0, TASK_SIZE_MAX, &ops, &count);
+	mmap_read_unlock(mm);
+	return count.pages;
+}
+
+static bool in_class(struct task_struct *task, const struct pzone_node *node)
+{
+	struct task_struct *thread;
+	bool in = false;
+
 	rcu_read_lock();
 	for_each_thread(task, thread) {
-		eligible = pzone_task_nid(thread) == node->nid;
-		if (eligible)
+		in = pzone_task_nid(thread) == node->nid;
+		if (in)
 			break;
 	}
 	rcu_read_unlock();
-	return eligible;
+	return in;
+}
+
+/*
+ * Badness by what the task has in the class; @points is by all that it has. A task
+ * that left the class may have left memory behind. LONG_MIN: its death would not
+ * help.
+ */
+long pzone_oom_badness(struct task_struct *task, const struct oom_control *oc, long points)
+{
+	const struct pzone_node *node = oom_node(oc);
+	struct task_struct *p;
+	struct mm_struct *mm;
+	bool member;
+	long pages;
+
+	if (!node || points == LONG_MIN)
+		return points;
+	member = in_class(task, node);
+	if (!member && !READ_ONCE(node->left_behind))
+		return LONG_MIN;
+	p = find_lock_task_mm(task);
+	if (!p)
+		return LONG_MIN;
+	mm = p->mm;
+	mmget(mm);
+	task_unlock(p);
+	/* Without the mm's lock a member counts with all that it has. */
+	pages = mm_pages_in(mm, node);
+	if (pages >= 0)
+		points += pages - (long)get_mm_rss(mm);
+	mmput_async(mm);
+	return member || pages > 0 ? points : LONG_MIN;
+}
+
+/* May this task die for the OOM without looking for a better one? */
+bool pzone_oom_eligible(struct task_struct *task, const struct oom_control *oc)
+{
+	const struct pzone_node *node = oom_node(oc);
+
+	return !node || in_class(task, node) || READ_ONCE(node->left_behind);
 }
 
 /* There was nobody to kill. */
 void pzone_oom_nobody(const struct oom_control *oc)
 {
-	struct pzone_node *node = zonelist_node(oc->zonelist);
+	struct pzone_node *node = oom_node(oc);
 
 	pr_warn_ratelimited("node %d is out of memory and no task of its class can be killed\n",
 			    node->nid);
@@ -174,7 +270,7 @@ void pzone_oom_nobody(const struct oom_control *oc)
 
 void pzone_oom_killed(const struct oom_control *oc)
 {
-	struct pzone_node *node = zonelist_node(oc->zonelist);
+	struct pzone_node *node = oom_node(oc);
 
 	if (!node)
 		return;

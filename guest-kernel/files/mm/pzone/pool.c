@@ -46,9 +46,6 @@
 DEFINE_MUTEX(pzone_mutex);
 LIST_HEAD(pzone_pools);
 
-static void pzone_send_events(struct work_struct *work);
-DECLARE_WORK(pzone_event_work, pzone_send_events);
-
 /* Call with pzone_mutex held, here and in the next ones. */
 struct pzone_class *pzone_find_class(const char *name)
 {
@@ -109,36 +106,13 @@ void pzone_class_report(struct pzone_class *class, struct pzone_class_report *re
 	report->free_bytes = pzone_class_free_bytes(class);
 	report->anon_bytes = (u64)node_page_state(pgdat, NR_ANON_MAPPED) << PAGE_SHIFT;
 	report->file_bytes = (u64)node_page_state(pgdat, NR_FILE_PAGES) << PAGE_SHIFT;
-	report->refault_pages = node_page_state(pgdat, WORKINGSET_REFAULT_ANON) +
-				node_page_state(pgdat, WORKINGSET_REFAULT_FILE);
+	report->refault_pages = pzone_refaults(class->node);
+	report->pressure_us = atomic64_read(&class->node->stall_us);
 	report->oom_events = atomic64_read(&class->node->oom_events);
 	report->oom_kills = atomic64_read(&class->node->oom_kills);
 }
 
 /* --- talking to the host --- */
-
-static void pzone_send_events(struct work_struct *work)
-{
-	unsigned int i;
-
-	for (i = 0; i < pzone_nr_nids; i++) {
-		struct pzone_node *node = pzone_node_of(pzone_first_nid + i);
-		struct pzone_pool *pool = NULL;
-		u32 id = 0;
-
-		if (!atomic_xchg(&node->oom_event_pending, 0))
-			continue;
-		mutex_lock(&pzone_mutex);
-		if (node->class && !node->class->pool->stopped) {
-			pool = node->class->pool;
-			id = node->class->id;
-		}
-		mutex_unlock(&pzone_mutex);
-		/* The pool stays: pzone_pool_stop() flushes this work. */
-		if (pool)
-			pool->transport->event(pool->priv, id, VIRTIO_PZONE_EVENT_OOM, 1);
-	}
-}
 
 /* Send what changed since last time, or everything. */
 static void send_reports(struct pzone_pool *pool, bool all)
@@ -276,7 +250,10 @@ static void attach_node(struct pzone_class *class)
 	if (!node)
 		return;
 
+	node->move_memory = true;
+	node->left_behind = node->growing = false;
 	pzone_oom_reset(node);
+	pzone_pressure_reset(node);
 	mutex_lock(&pzone_mutex);
 	node->class = class;
 	class->node = node;
@@ -652,6 +629,33 @@ static void give(struct pzone_pool *pool)
 	}
 }
 
+/* An OOM in a class that is to get blocks waits for them. */
+static void mark_growing(struct pzone_pool *pool)
+{
+	const struct pzone_class *class;
+	struct run run;
+
+	for_each_run(pool, &run) {
+		if (run.wanted == PZONE_NO_CLASS || run.wanted == run.owner)
+			continue;
+		class = find_class_id(pool, run.wanted);
+		if (class && class->node)
+			WRITE_ONCE(class->node->growing, true);
+	}
+}
+
+static void done_growing(struct pzone_pool *pool)
+{
+	const struct pzone_class *class;
+
+	list_for_each_entry(class, &pool->classes, list) {
+		if (!class->node || !class->node->growing)
+			continue;
+		WRITE_ONCE(class->node->growing, false);
+		wake_up_all(&class->node->oom_wait);
+	}
+}
+
 /* Carry out orders to reclaim inside a class. */
 static void directed_reclaim(struct pzone_pool *pool)
 {
@@ -667,8 +671,8 @@ static void directed_reclaim(struct pzone_pool *pool)
 	}
 }
 
-/* True if all classes have what the layout says. */
-static bool judge(struct pzone_pool *pool)
+/* True if all classes have what the layout says; the others get @unsettled. */
+static bool judge(struct pzone_pool *pool, u32 unsettled)
 {
 	struct pzone_class *class;
 	struct run run;
@@ -687,7 +691,7 @@ static bool judge(struct pzone_pool *pool)
 		class = find_class_id(pool, id);
 		if (!class)
 			continue;
-		WRITE_ONCE(class->state, VIRTIO_PZONE_STATE_PARTIAL);
+		WRITE_ONCE(class->state, unsettled);
 		settled = false;
 	}
 	return settled;
@@ -714,10 +718,16 @@ static int converge(struct pzone_pool *pool)
 			return rc;
 		return -ESTALE;
 	}
+	mark_growing(pool);
+	/* A retry of what did not work is no news. */
+	if (pool->generation != pool->done_generation &&
+	    !judge(pool, VIRTIO_PZONE_STATE_CONVERGING))
+		send_reports(pool, false);
 	rc = take_and_unplug(pool, &again);
 	if (!rc)
 		rc = plug(pool, &again);
 	give(pool);
+	done_growing(pool);
 	init_per_zone_wmark_min();
 	list_for_each_entry_safe(class, next, &pool->classes, list) {
 		if (class->dying && !class_has_blocks(class)) {
@@ -732,7 +742,7 @@ static int converge(struct pzone_pool *pool)
 		if (freed_node && !class->node && !class->dying)
 			atomic_set(&pool->kicked, 1);
 	directed_reclaim(pool);
-	if (!judge(pool) || again)
+	if (!judge(pool, VIRTIO_PZONE_STATE_PARTIAL) || again)
 		rc = -EAGAIN;
 	WRITE_ONCE(pool->done_generation, pool->generation);
 	send_reports(pool, true);
@@ -874,7 +884,7 @@ void pzone_pool_stop(struct pzone_pool *pool)
 	atomic_set(&pool->kicked, 1);	/* cut a long pass short */
 	cancel_delayed_work_sync(&pool->work);
 	cancel_delayed_work_sync(&pool->report_work);
-	flush_work(&pzone_event_work);
+	pzone_events_flush();
 }
 EXPORT_SYMBOL_GPL(pzone_pool_stop);
 
@@ -884,6 +894,7 @@ void pzone_pool_resume(struct pzone_pool *pool)
 	WRITE_ONCE(pool->stopped, false);
 	mutex_unlock(&pzone_mutex);
 	pzone_pool_kick(pool);
+	pzone_events_kick();
 	queue_delayed_work(pool->wq, &pool->report_work, msecs_to_jiffies(PZONE_REPORT_MS));
 }
 EXPORT_SYMBOL_GPL(pzone_pool_resume);

@@ -5,7 +5,9 @@
  */
 #include <linux/kobject.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string_helpers.h>
 #include <linux/sysfs.h>
 
 #include "internal.h"
@@ -22,6 +24,8 @@ struct pzone_dir {
 struct pzone_attr {
 	struct attribute attr;
 	ssize_t (*show)(void *object, char *buf);
+	/* Only in files that can be written. */
+	ssize_t (*store)(void *object, const char *buf, size_t count);
 };
 
 static ssize_t dir_show(struct kobject *kobj, struct attribute *attr, char *buf)
@@ -30,12 +34,19 @@ static ssize_t dir_show(struct kobject *kobj, struct attribute *attr, char *buf)
 		container_of(kobj, struct pzone_dir, kobj)->object, buf);
 }
 
+static ssize_t dir_store(struct kobject *kobj, struct attribute *attr, const char *buf,
+			 size_t count)
+{
+	return container_of(attr, struct pzone_attr, attr)->store(
+		container_of(kobj, struct pzone_dir, kobj)->object, buf, count);
+}
+
 static void dir_release(struct kobject *kobj)
 {
 	kfree(container_of(kobj, struct pzone_dir, kobj));
 }
 
-static const struct sysfs_ops dir_ops = { .show = dir_show };
+static const struct sysfs_ops dir_ops = { .show = dir_show, .store = dir_store };
 
 #define CLASS_ATTR(_name, _fmt, _value)						\
 static ssize_t class_##_name##_show(void *object, char *buf)			\
@@ -86,6 +97,61 @@ CLASS_ATTR(limit, "%llu", pzone_bytes(class->pool, READ_ONCE(class->limit_blocks
 CLASS_ATTR(free, "%llu", pzone_class_free_bytes(class));
 CLASS_ATTR(anon, "%llu", COUNTER(anon_bytes));
 CLASS_ATTR(file, "%llu", COUNTER(file_bytes));
+CLASS_ATTR(refault, "%llu", COUNTER(refault_pages));
+CLASS_ATTR(stall_us, "%llu", COUNTER(pressure_us));
+CLASS_ATTR(stuck, "%llu", pzone_bytes(class->pool, READ_ONCE(class->stuck_blocks)));
+CLASS_ATTR(pinned, "%llu", COUNTER(pinned_bytes));
+
+static ssize_t class_reclaim_show(void *object, char *buf)
+{
+	const struct pzone_class *class = object;
+
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(class->user_reclaimed_bytes));
+}
+
+/* As memory.reclaim of a memory cgroup: EAGAIN when it got less than was asked for. */
+static ssize_t class_reclaim_store(void *object, const char *buf, size_t count)
+{
+	struct pzone_class *class = object;
+	u64 bytes, got;
+	char *end;
+
+	bytes = memparse(buf, &end);
+	if (end == buf || *skip_spaces(end))
+		return -EINVAL;
+	got = class->node ? pzone_reclaim(class->node, bytes, NULL) : 0;
+	WRITE_ONCE(class->user_reclaimed_bytes, got);
+	if (got >= bytes)
+		return count;
+	return signal_pending(current) ? -EINTR : -EAGAIN;
+}
+static struct pzone_attr class_reclaim_attr = {
+	.attr = { .name = "reclaim", .mode = 0644 },
+	.show = class_reclaim_show, .store = class_reclaim_store };
+
+static ssize_t class_move_memory_show(void *object, char *buf)
+{
+	const struct pzone_class *class = object;
+
+	return sysfs_emit(buf, "%d\n", class->node && READ_ONCE(class->node->move_memory));
+}
+
+static ssize_t class_move_memory_store(void *object, const char *buf, size_t count)
+{
+	struct pzone_class *class = object;
+	bool move;
+	int rc = kstrtobool(buf, &move);
+
+	if (rc)
+		return rc;
+	if (!class->node)
+		return -ENODEV;
+	WRITE_ONCE(class->node->move_memory, move);
+	return count;
+}
+static struct pzone_attr class_move_memory_attr = {
+	.attr = { .name = "move_memory", .mode = 0644 },
+	.show = class_move_memory_show, .store = class_move_memory_store };
 
 static ssize_t class_used_show(void *object, char *buf)
 {
@@ -137,7 +203,9 @@ static struct attribute *class_attrs[] = {
 	&class_state_attr.attr, &class_size_attr.attr, &class_wanted_attr.attr,
 	&class_guarantee_attr.attr, &class_limit_attr.attr, &class_free_attr.attr,
 	&class_used_attr.attr, &class_anon_attr.attr, &class_file_attr.attr,
-	&class_extents_attr.attr, &class_events_attr.attr, NULL
+	&class_extents_attr.attr, &class_events_attr.attr, &class_refault_attr.attr,
+	&class_stall_us_attr.attr, &class_stuck_attr.attr, &class_pinned_attr.attr,
+	&class_reclaim_attr.attr, &class_move_memory_attr.attr, NULL
 };
 ATTRIBUTE_GROUPS(class);
 
