@@ -148,4 +148,30 @@ with Qemu(*pool_args("p0"), *pool_args("p1", size=GiB, requested=512 * MiB, slot
     ok(len(events) <= 4 * elapsed + 2, "%d resizes in %.1f s make a few events" % (n, elapsed), len(events))
     same(events[-1]["size"], 300 * MiB, "... of which the last has the last size")
 
+# align
+with Qemu(*pool_args("p0", addr=5 * GiB, size=4 * GiB, requested=3 * GiB),
+          *pool_args("p1", addr=9 * GiB + 128 * MiB, size=GiB, requested=GiB, slot=5)) as q:
+    q.qmp("pzone-create", pool="p0", name="first", size=66 * MiB)
+    q.qmp("pzone-create", pool="p0", name="huge", size=GiB, guarantee=0, limit=2 * GiB, align=GiB)
+    c = q.klass("p0", "huge")
+    same(([e["addr"] % GiB for e in c["wanted-extents"]], c["align"]), ([0], GiB), "align: 1 GiB at a multiple of 1 GiB")
+    same(q.klass("p0", "first")["align"], 2 * MiB, "align: the block size if nothing is said")
+    like(q.hmp("info pzone"), ["class huge", "aligned to 1 GiB"], "align: info pzone")
+    before = q.qmp("query-pzone")
+    for what, parts, args in (
+            ("no power of two", ["'x'", str(6 * MiB), "'p0'"], dict(pool="p0", name="x", size=6 * MiB, align=6 * MiB)),
+            ("below the block size", ["'x'", str(MiB), str(2 * MiB)], dict(pool="p0", name="x", size=2 * MiB, align=MiB)),
+            ("0", ["'x'", "align 0"], dict(pool="p0", name="x", size=2 * MiB, align=0)),
+            ("2 GiB", ["'x'", str(2 * GiB), str(GiB)], dict(pool="p0", name="x", size=2 * GiB, align=2 * GiB)),
+            ("a size that is no multiple of it", ["'x'", "6 MiB", "4 MiB"],
+             dict(pool="p0", name="x", size=6 * MiB, align=4 * MiB)),
+            ("a pool at another address", ["'x'", str(GiB), "0x248000000", "'p1'", "'memaddr'"],
+             dict(pool="p1", name="x", size=GiB, align=GiB))):
+        text = q.refused("pzone-create", **args)
+        ok(text and all(p in text for p in parts), "align: refused: " + what, text)
+    ok(q.refused("pzone-resize", pool="p0", name="huge", size=GiB + 2 * MiB), "align: refused: a size between two")
+    same(q.qmp("query-pzone"), before, "align: ... and nothing changed")
+    q.qmp("pzone-create", pool="p1", name="y", size=256 * MiB, align=128 * MiB)
+    same([e["addr"] % (128 * MiB) for e in q.klass("p1", "y")["wanted-extents"]], [0], "align: as far as the pool's own")
+
 done()

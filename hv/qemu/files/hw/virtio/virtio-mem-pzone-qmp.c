@@ -575,6 +575,7 @@ static PzoneClass *pzone_class(const VirtIOMEMPzone *pz, const PzoneView *view,
     ret->actual = class->plugged * vmem->block_size;
     ret->guarantee = class->guarantee * vmem->block_size;
     ret->limit = class->limit * vmem->block_size;
+    ret->align = class->align * vmem->block_size;
     ret->cookie = g_strdup(class->cookie);
     ret->state = pzone_class_state(view, class, error);
     ret->last_error = g_strdup(error);
@@ -705,10 +706,11 @@ static void pzone_print_class(Monitor *mon, const PzoneClass *class)
     g_autofree char *actual = size_to_str(class->actual);
     g_autofree char *guarantee = size_to_str(class->guarantee);
     g_autofree char *limit = size_to_str(class->limit);
+    g_autofree char *align = size_to_str(class->align);
 
-    monitor_printf(mon, "  class %s: has %s, wanted %s (%s to %s), %s\n",
-                   class->name, actual, size, guarantee, limit,
-                   PzoneState_str(class->state));
+    monitor_printf(mon, "  class %s: has %s, wanted %s (%s to %s), aligned to"
+                   " %s, %s\n", class->name, actual, size, guarantee, limit,
+                   align, PzoneState_str(class->state));
     if (class->last_error) {
         monitor_printf(mon, "    error: %s\n", class->last_error);
     }
@@ -795,6 +797,31 @@ static bool pzone_blocks(const VirtIOMEMPzone *pz, const char *what,
     return true;
 }
 
+/* An alignment is one of guest-physical addresses, the core's is one of blocks. */
+static bool pzone_align(const VirtIOMEMPzone *pz, const char *class,
+                        uint64_t bytes, uint32_t *ret_blocks, Error **errp)
+{
+    const VirtIOMEM *vmem = pz->vmem;
+
+    if (!is_power_of_2(bytes) || bytes < vmem->block_size ||
+        bytes > PZ_MAX_ALIGN_BYTES) {
+        error_setg(errp, "align %" PRIu64 " of class '%s' is no power of two"
+                   " from the block size of pool '%s' (%" PRIu64 ") to %llu",
+                   bytes, class, pz->name, vmem->block_size,
+                   PZ_MAX_ALIGN_BYTES);
+        return false;
+    }
+    if (!QEMU_IS_ALIGNED(vmem->addr, bytes)) {
+        error_setg(errp, "align %" PRIu64 " (0x%" PRIx64 ") of class '%s': the"
+                   " address 0x%" PRIx64 " of pool '%s' is no multiple of it;"
+                   " give the device another '%s'", bytes, bytes, class,
+                   vmem->addr, pz->name, VIRTIO_MEM_ADDR_PROP);
+        return false;
+    }
+    *ret_blocks = bytes / vmem->block_size;
+    return true;
+}
+
 /* Pass on what the core says, or send what follows from a change. */
 static void pzone_finish(VirtIOMEMPzone *pz, int ret, const char *class,
                          const struct pz_error *err, Error **errp)
@@ -813,9 +840,11 @@ static void pzone_finish(VirtIOMEMPzone *pz, int ret, const char *class,
 
 void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
                       bool has_guarantee, uint64_t guarantee, bool has_limit,
-                      uint64_t limit, const char *cookie, Error **errp)
+                      uint64_t limit, bool has_align, uint64_t align,
+                      const char *cookie, Error **errp)
 {
     uint32_t size_blocks, guarantee_blocks, limit_blocks, id;
+    uint32_t align_blocks = 1;
     VirtIOMEMPzone *pz = pzone_changeable_pool(pool, errp);
     struct pz_class_info info;
     VirtIOMEMPzone *other;
@@ -827,7 +856,9 @@ void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
         !pzone_blocks(pz, "guarantee", name, has_guarantee ? guarantee : size,
                       &guarantee_blocks, errp) ||
         !pzone_blocks(pz, "limit", name, has_limit ? limit : size,
-                      &limit_blocks, errp)) {
+                      &limit_blocks, errp) ||
+        (has_align &&
+         !pzone_align(pz, name, align, &align_blocks, errp))) {
         return;
     }
     QLIST_FOREACH(other, &virtio_mem_pzone_pools, next) {
@@ -842,6 +873,7 @@ void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
         .size = size_blocks,
         .guarantee = guarantee_blocks,
         .limit = limit_blocks,
+        .align = align_blocks,
         .cookie = cookie,
     }, &id, &err);
     pzone_finish(pz, ret, name, &err, errp);

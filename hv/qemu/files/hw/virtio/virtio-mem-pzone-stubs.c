@@ -26,7 +26,8 @@ void hmp_info_pzone(Monitor *mon, const QDict *qdict)
 
 void qmp_pzone_create(const char *pool, const char *name, uint64_t size,
                       bool has_guarantee, uint64_t guarantee, bool has_limit,
-                      uint64_t limit, const char *cookie, Error **errp)
+                      uint64_t limit, bool has_align, uint64_t align,
+                      const char *cookie, Error **errp)
 {
     pzone_unsupported(errp);
 }
