@@ -217,7 +217,9 @@ class Walk:
         self.host("pzone-resize", size=self.rng.randrange(50) * BLOCK)
 
     def host_create(self):
-        self.host("pzone-create", size=self.rng.randrange(30) * BLOCK, guarantee=0, limit=64 * BLOCK)
+        align = self.rng.choice((1, 1, 2, 8)) * BLOCK
+        self.host("pzone-create", size=self.rng.randrange(30 * BLOCK // align) * align, guarantee=0,
+                  limit=64 * BLOCK, align=align)
 
     def host_destroy(self):
         self.host("pzone-destroy")

@@ -278,6 +278,8 @@ def books(q, d, pool="p0"):
             wrong.append("STATE and query-pzone differ for class %s" % c["name"])
         if c["actual"] != sum(e[1] for e in mine):
             wrong.append("class %s has %d, its extents have %d" % (c["name"], c["actual"], sum(e[1] for e in mine)))
+        if any((e["addr"] | e["size"]) % c["align"] for e in c["wanted-extents"]):
+            wrong.append("class %s: wanted extents are not aligned to %d" % (c["name"], c["align"]))
         if len(mine) != c["nr-extents"]:
             wrong.append("class %s: nr-extents is %d" % (c["name"], c["nr-extents"]))
     plugged = sum(e[2] for e in actual) * bs
