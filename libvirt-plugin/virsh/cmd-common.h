@@ -21,6 +21,7 @@ extern const struct cli_cmd_def def_set, def_reclaim;
 extern const struct cli_cmd_def def_stats;				/* cmd-stats.c */
 extern const struct cli_cmd_def def_map;				/* cmd-map.c */
 extern const struct cli_cmd_def def_event;				/* cmd-event.c */
+extern const struct cli_cmd_def def_top;				/* cmd-top.c */
 
 /* ---- the domain ---- */
 

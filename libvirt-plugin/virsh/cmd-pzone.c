@@ -20,6 +20,7 @@ static const struct cli_cmd_def *const pzone_cmds[] = {
 	&def_resize,
 	&def_set,
 	&def_stats,
+	&def_top,
 	&def_undefine,
 	NULL
 };

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pzone-top against a fake pzoned (a status file over HTTP on a unix socket).
+
+With the real one, and a VM: tests/e2e/50-elastic.t.
+"""
+import http.server
+import json
+import os
+import re
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get("BUILD", os.path.join(HERE, "../../../build"))
+M = 1 << 20
+count = failed = 0
+
+
+def ok(good, what, *details):
+    global count, failed
+    count += 1
+    failed += not good
+    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
+    for d in details if not good else ():
+        print("\n".join("# " + line for line in str(d).splitlines()), flush=True)
+
+
+def cls(name, size, actual, free, limit, **more):
+    return dict(name=name, size=size * M, actual=actual * M, free=free * M, limit=limit * M,
+                guarantee=64 * M, **more)
+
+
+class Fake(http.server.BaseHTTPRequestHandler):
+    answers = 0
+
+    def do_GET(self):
+        Fake.answers += 1
+        status = {"domains": [{"name": "a-domain-with-a-long-name", "uuid": "u", "pools": [{"name": "ua-fast", "classes": [
+            cls("db", 512, 384, 128, 1024, **{"pressure-us": 100000 * Fake.answers, "last-resize": {
+                "when-ms": int(time.time() * 1000) - 5000, "from": 384 * M, "to": 512 * M, "reason": "it reclaims hard"}}),
+            cls("batch", 64, 64, 64, 64, **{"pressure-us": 0})]}]}],
+            "budgets": [{"name": "host", "size": 1536 * M, "held": 600 * M, "guaranteed": 160 * M, "short": True}]}
+        body = json.dumps(status).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self):
+        return "unix"
+
+    def log_message(self, *_args):
+        pass
+
+
+def top(*args):
+    r = subprocess.run([os.path.join(BUILD, "bin/virsh-pzone"), "pzone-top", *args], capture_output=True, text=True,
+                       timeout=30, stdin=subprocess.DEVNULL)
+    return r.returncode, r.stdout, r.stderr
+
+
+with tempfile.TemporaryDirectory() as work:
+    path = os.path.join(work, "sock")
+    server = socketserver.ThreadingUnixStreamServer(path, Fake)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    status, out, err = top("--socket", path, "--interval", "1")
+    lines = out.splitlines()
+    ok(status == 0 and len(lines) == 5, "in a pipe it prints one screen and ends", out, err)
+    ok(all(len(line) <= 80 for line in lines), "... of at most 80 columns", out)
+    ok("1 domain, 2 classes" in lines[0], "it counts domains and classes", lines[0])
+    ok(lines[1] == "budget host: 600M of 1.5G held, 160M guaranteed, SHORT", "it shows the budgets", lines[1])
+    m = re.match(r"a-domain-wit db +512M +256M +1.0G \[(#+)(=+)(-+)( +)\] +(\d+)% \+128M \ds$", lines[3])
+    ok(m and abs(len(m[1]) - 2 * len(m[2])) <= 1 and abs(len(m[2]) - len(m[3])) <= 1 and abs(len(m[4]) - 2 * len(m[1])) <= 1,
+       "a class: sizes, a bar to scale, and what was last done", lines[3])
+    ok(m and 5 <= int(m[5]) <= 12, "... and the part of the time that its tasks waited: about 10 %", lines[3])
+    ok(re.match(r"a-domain-wit batch +64M +0K +64M \[=+\] +0% -$", lines[4]), "one that nobody uses", lines[4])
+    server.shutdown()
+    server.server_close()
+    ok(top("--socket", path)[0] == 1 and "nobody listens there; does it run?" in top("--socket", path)[2],
+       "a dead socket is named", top("--socket", path))
+status, out, err = top("--socket", "/nowhere/sock")
+ok(status == 1 and err == "error: can't reach pzoned on '/nowhere/sock': there is no such socket; does it run?\n",
+   "so is one that is not there", err)
+status, out, err = top("--interval", "x")
+ok(status == 1 and "interval" in err, "a wrong interval is refused", err)
+print("1..%d" % count)
+sys.exit(1 if failed else 0)
