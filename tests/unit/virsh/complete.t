@@ -39,7 +39,7 @@ ok(words("pzone-nonsense", "") == [], "an unknown command: nothing, no error")
 ok(words("pzone-list", "", uri="nosuch:///") == [], "no connection: nothing, no error")
 ok(words("help", "pz") == ["pzone"] + ["pzone-" + c for c in (
     "define", "event", "info", "list", "map", "pool-add", "pool-list", "reclaim", "resize", "set",
-    "stats", "undefine")], "help",
+    "stats", "top", "undefine")], "help",
    words("help", "pz"))
 
 # through the front

@@ -4,7 +4,7 @@
 from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-wildcard-import
 
 COMMANDS = ["define", "event", "info", "list", "map", "pool-add", "pool-list", "reclaim", "resize",
-            "set", "stats", "undefine"]
+            "set", "stats", "top", "undefine"]
 
 golden("help", ["help"])
 golden("help-pzone", ["help", "pzone"])
