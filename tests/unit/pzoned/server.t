@@ -166,6 +166,30 @@ def test_server(proc):
     ok(mode == 0o660, "the socket is for user and group", oct(mode))
 
 
+def test_documents():
+    """What is shipped beside the program says what the program does."""
+    source = os.path.join(HERE, "../../../hv/pzoned")
+    with open(os.path.join(source, "pzoned.conf.example")) as f:
+        example = f.read()
+    path = write("example.conf", re.sub(r"^#(?=[\[a-z])", "", example, flags=re.M))
+    proc = start(path)
+    text = ask("GET", "/metrics")[1]
+    ok(proc.poll() is None and "pzoned_budget_bytes{budget=\"host\"} 68719476736" in text,
+       "the example, with everything switched on, is understood")
+    proc.terminate()
+    proc.wait(20)
+    known = set(re.findall(r"^# TYPE (\S+) ", text, re.M))
+    known |= {name + "_total" for name in re.findall(r"^# TYPE (\S+) counter", text, re.M)}
+    with open(os.path.join(source, "grafana-dashboard.json")) as f:
+        exprs = [t["expr"] for p in json.load(f)["panels"] for t in p["targets"]]
+    used = set(re.findall(r"\bpzone[a-z_]+", " ".join(exprs)))
+    ok(used and used <= known, "the Grafana dashboard asks for metrics that there are", used - known)
+    with open(os.path.join(source, "pzoned.conf.5")) as f:
+        page = f.read().replace("\\-", "-")
+    keys = re.findall(r"^#([a-z-]+)=", example, re.M)
+    ok(len(keys) > 10 and all(k in page for k in keys), "its manual page has each key", [k for k in keys if k not in page])
+
+
 def test_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -212,6 +236,7 @@ try:
         ok(daemon.wait(20) == 0, "SIGTERM ends it with 0")
     ok(not os.path.exists(os.path.join(work, "run/pzoned.sock")), "... and the socket is gone")
     test_port()
+    test_documents()
 finally:
     shutil.rmtree(work, ignore_errors=True)
 print("1..%d" % count)
