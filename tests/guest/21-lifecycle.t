@@ -8,7 +8,7 @@ from vm import QMPError
 
 FAST = Pool('fast', size='1G', requested='1G')
 SPARE = Pool('spare', size='512M', requested='256M', props='bus=rp0')
-SLOT = 'pcie-root-port,id=rp0,chassis=1,slot=1'
+SLOTS = ('pcie-root-port,id=rp0,chassis=1,slot=1', 'pcie-root-port,id=rp1,chassis=2,slot=2')
 
 
 def sizes(vm):
@@ -40,19 +40,20 @@ def rebind(t, vm):
     t.ends_well(job, 'and the program in the other pool noticed nothing')
 
 
+def restart(vm, do):
+    seen = vm.agent.hellos
+    do()
+    vm.agent.wait_hello(seen + 1, 60)
+
+
 def reset(t, vm):
     """The guest is busy moving pages when the machine is reset."""
-    for how in ('sh -c reboot', 'system_reset'):
+    for how, do in (('reboot', lambda: vm.bg('reboot -f')), ('system reset', lambda: vm.qmp.command('system_reset'))):
         t.leave('db', 'db', 'pz-hog 100', 'holding')
         vm.resize('fast', 'db', '112M')
         vm.resize('spare', 'web', '128M')
-        seen = vm.agent.hellos
-        if how == 'system_reset':
-            vm.qmp.command(how)
-        else:
-            vm.bg('reboot -f')
-        vm.agent.wait_hello(seen + 1, 60)
-        settled(t, vm, {'db': 112, 'web': 128}, 'after %s in the middle of a resize' % how.split()[-1])
+        restart(vm, do)
+        settled(t, vm, {'db': 112, 'web': 128}, 'after a %s in the middle of a resize' % how)
         t.equal((t.cls('db').size, t.cls('web').size), (112 * MiB, 128 * MiB), '... the guest has what was asked for')
         vm.resize('fast', 'db', '192M')
         vm.resize('spare', 'web', '96M')
@@ -98,16 +99,22 @@ def hot_unplug(t, vm):
     driver(vm, 'spare', 'bind')
     vm.wait(lambda: vm.pool('spare')['plugged'] == 0, 'the memory map is given back')
     if not has(vm, 'HOTPLUG_PCI_ACPI'):
-        t.skip('hot-unplug and hot-plug', 'this guest kernel has no CONFIG_HOTPLUG_PCI_ACPI')
+        t.skip('hot-unplug', 'this guest kernel has no CONFIG_HOTPLUG_PCI_ACPI')
         return
     vm.qmp.command('device_del', id='spare')
     vm.qmp.wait_event('DEVICE_DELETED', 30, lambda data: data.get('device') == 'spare')
-    t.equal([p['id'] for p in vm.qmp.command('query-pzone')], ['fast'], 'an empty pool is unplugged from the running guest')
-    vm.qmp.command('device_add', driver='virtio-mem-pci', id='spare', memdev='mem-spare', bus='rp0', node=0,
+    t.equal([p['id'] for p in vm.qmp.command('query-pzone')], ['late', 'fast'], 'an empty pool is unplugged')
+
+
+def hot_plug(t, vm):
+    vm.qmp.command('object-add', qom_type='memory-backend-ram', id='mem-late', size=256 * MiB, reserve=False)
+    vm.qmp.command('device_add', driver='virtio-mem-pci', id='late', memdev='mem-late', bus='rp1', node=0,
                    requested_size=256 * MiB, block_size=2 * MiB, pzone=True)
-    vm.create('spare', 'web', '64M')
-    settled(t, vm, {'db': 192, 'web': 64}, 'and a pool is plugged into it')
-    t.ends_well(t.start('web', 'pz-hog 40', 'holding'), 'that can be used')
+    if not has(vm, 'HOTPLUG_PCI_ACPI'):
+        vm.sh('echo 1 > /sys/bus/pci/rescan')       # such a kernel has to be told
+    vm.create('late', 'new', '64M')
+    settled(t, vm, {'db': 192, 'web': 96, 'new': 64}, 'a pool is plugged into the running guest')
+    t.ends_well(t.start('new', 'pz-hog 40', 'holding'), 'and can be used')
     t.agrees('sysfs, QEMU and arithmetic agree after hot-plug')
 
 
@@ -123,7 +130,9 @@ def test(t, vm):
     rebind(t, vm)
     reset(t, vm)
     sleep(t, vm)
+    hot_plug(t, vm)
     hot_unplug(t, vm)
 
 
-run(test, pools=[FAST, SPARE], reboot=True, args=['-device', SLOT])
+run(test, pools=[FAST, SPARE], reboot=True,
+    args=[word for slot in SLOTS for word in ('-device', slot)])
