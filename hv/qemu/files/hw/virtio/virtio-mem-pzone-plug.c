@@ -16,6 +16,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/cpu-common.h"
@@ -26,10 +27,14 @@
 #include "pzone-core/trace.h"
 
 /*
- * What one thread populates in one go, while nothing else happens: some 20 ms.
- * QEMU takes no second thread for less than twice as much.
+ * What is populated in one go, while nothing else happens: at most this for
+ * each thread (QEMU takes no second one for less than twice as much), and less
+ * where it takes too long, down to the size of a page.
  */
-#define PZONE_POPULATE_SIZE (64 * MiB)
+#define PZONE_PIECE_MAX (64 * MiB)
+#define PZONE_PIECE_MIN (2 * MiB)
+#define PZONE_PIECE_SLOW_NS (40 * SCALE_MS)
+#define PZONE_PIECE_FAST_NS (10 * SCALE_MS)
 
 typedef struct PzoneChange {
     uint32_t class_id;
@@ -49,6 +54,7 @@ struct PzoneChanges {
     bool plug;
     uint32_t nr;
     uint32_t next;          /* all before it are populated, or will not be */
+    uint64_t piece;         /* bytes to populate in one go */
     PzoneChange change[VIRTIO_PZONE_MAX_ENTRIES];
 };
 
@@ -66,6 +72,7 @@ static uint64_t pzone_change_offset(const VirtIOMEM *vmem,
 void virtio_mem_pzone_changes_init(VirtIOMEMPzone *pz)
 {
     pz->changes = g_new0(PzoneChanges, 1);
+    pz->changes->piece = PZONE_PIECE_MAX;
 }
 
 void virtio_mem_pzone_changes_begin(VirtIOMEMPzone *pz, size_t req_len)
@@ -108,17 +115,30 @@ static void pzone_discard(VirtIOMEM *vmem, PzoneChange *change)
     change->populated = 0;
 }
 
+/* The host may be fast or slow, and busy or not. */
+static void pzone_adapt_piece(PzoneChanges *changes, uint64_t max,
+                              int64_t elapsed_ns)
+{
+    if (elapsed_ns > PZONE_PIECE_SLOW_NS) {
+        changes->piece = MAX(changes->piece / 2, PZONE_PIECE_MIN);
+    } else if (elapsed_ns < PZONE_PIECE_FAST_NS) {
+        changes->piece = MIN(changes->piece * 2, max);
+    }
+}
+
 /* The next piece of an extent. */
-static void pzone_populate(VirtIOMEM *vmem, PzoneChange *change)
+static void pzone_populate(VirtIOMEM *vmem, PzoneChanges *changes,
+                           PzoneChange *change)
 {
     const HostMemoryBackend *memdev = vmem->memdev;
     const uint64_t page_size = qemu_ram_pagesize(memdev->mr.ram_block);
     const uint64_t offset = pzone_change_offset(vmem, change) +
                             change->populated;
-    uint64_t size = PZONE_POPULATE_SIZE * memdev->prealloc_threads;
+    const uint64_t size = MIN(MAX(changes->piece, page_size),
+                              pzone_change_size(vmem, change) -
+                              change->populated);
+    const int64_t start_ns = get_clock();
 
-    size = MIN(MAX(size, page_size),
-               pzone_change_size(vmem, change) - change->populated);
     if (!qemu_prealloc_mem(memory_region_get_fd(&vmem->memdev->mr),
                            memory_region_get_ram_ptr(&vmem->memdev->mr) +
                            offset, size, memdev->prealloc_threads,
@@ -127,6 +147,8 @@ static void pzone_populate(VirtIOMEM *vmem, PzoneChange *change)
         return;
     }
     change->populated += size;
+    pzone_adapt_piece(changes, PZONE_PIECE_MAX * memdev->prealloc_threads,
+                      get_clock() - start_ns);
 }
 
 bool virtio_mem_pzone_populate(VirtIOMEMPzone *pz)
@@ -139,7 +161,7 @@ bool virtio_mem_pzone_populate(VirtIOMEMPzone *pz)
         return true;
     }
     if (pzone_fits(pz, change)) {
-        pzone_populate(vmem, change);
+        pzone_populate(vmem, changes, change);
         if (!change->err &&
             change->populated < pzone_change_size(vmem, change)) {
             return false;
