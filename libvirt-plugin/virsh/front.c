@@ -8,11 +8,10 @@
  *
  * What it adds to the system's output is the pzone group in "help" and
  * "--help", and pzone words in "complete" (which virsh's own bash completion
- * calls). What it can't do: pzone-* inside virsh's interactive shell and in
- * commands that virsh reads from standard input, because there the system's
- * virsh reads the line. On a terminal it says so.
+ * calls). Without a command, on a terminal, it starts virsh-pzone's shell, which
+ * knows both kinds. What it can't do: pzone-* in commands that virsh reads from a
+ * pipe, because there the system's virsh reads the line; "virsh-pzone < FILE" can.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -22,8 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "run.h"
 
 #define OURS		"virsh-pzone"
 #define PREFIX		"pzone-"
@@ -166,73 +166,6 @@ static int exec_ours(char **argv)
 	return die("can't run ", ours_path, strerror(errno));
 }
 
-/* The exit code as a shell sees it. */
-static int wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return EXIT_FRONT;
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-				   128 + WTERMSIG(status);
-}
-
-static int run(int (*exec_it)(char **), char **argv)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		return die("can't start another program: ", strerror(errno), "");
-	if (pid == 0)
-		_exit(exec_it(argv));
-	return wait_for(pid);
-}
-
-/* Its output in memory; NULL when that does not work. *ret_code is set. */
-static char *capture(int (*exec_it)(char **), char **argv, int *ret_code)
-{
-	size_t len = 0, size = 0;
-	char *buf = NULL, *more;
-	int fds[2];
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe(fds) < 0)
-		return NULL;
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		_exit(exec_it(argv));
-	}
-	close(fds[1]);
-	while (pid > 0) {
-		if (size - len < 4096) {
-			more = realloc(buf, size + 65536);
-			if (!more)
-				break;
-			buf = more;
-			size += 65536;
-		}
-		n = read(fds[0], buf + len, size - len - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += n;
-	}
-	close(fds[0]);
-	*ret_code = pid > 0 ? wait_for(pid) : EXIT_FRONT;
-	if (buf)
-		buf[len] = '\0';
-	return buf;
-}
-
 /* ---- help ---- */
 
 /* The text, and one empty line behind it however many it had. */
@@ -255,7 +188,7 @@ static int help_all(char **argv, bool quiet)
 
 	if (nested)
 		return exec_system(argv);
-	text = capture(exec_system, argv, &r);
+	text = capture_program(exec_system, argv, &r);
 	if (text && r == 0)
 		put_with_one_blank(text);
 	else if (text)
@@ -263,7 +196,7 @@ static int help_all(char **argv, bool quiet)
 	free(text);
 	if (r != 0)
 		return r;
-	r = run(exec_ours, ours);
+	r = run_program(exec_ours, ours);
 	if (!quiet)
 		putchar('\n');
 	return r;
@@ -280,7 +213,7 @@ static int usage_all(char **argv)
 
 	if (nested)
 		return exec_system(argv);
-	text = capture(exec_system, argv, &r);
+	text = capture_program(exec_system, argv, &r);
 	at = text ? strstr(text, hint) : NULL;
 	if (r != 0 || !text) {
 		if (text)
@@ -292,7 +225,7 @@ static int usage_all(char **argv)
 		fwrite(text, 1, at - text, stdout);
 	else
 		fputs(text, stdout);
-	r = run(exec_ours, ours);
+	r = run_program(exec_ours, ours);
 	if (at)
 		fputs(at, stdout);
 	free(text);
@@ -328,12 +261,12 @@ static int complete_all(char **argv, int n, char **words)
 	if (n > 1 && is_ours(words[0]))
 		return exec_ours(argv);
 	if (n == 1 || (n == 2 && !strcmp(words[0], "help"))) {
-		int r = run(exec_system, argv);
+		int r = run_program(exec_system, argv);
 
 		/* its "help" is in the system's list already */
 		if (n == 2 || !strncmp(words[0], "pz", 2) ||
 		    !strncmp(PREFIX, words[0], strlen(words[0])))
-			run(exec_ours, argv);
+			run_program(exec_ours, argv);
 		return r;
 	}
 	return exec_system(argv);
@@ -341,52 +274,14 @@ static int complete_all(char **argv, int n, char **words)
 
 /* ---- command strings: virsh 'list; pzone-list vm' ---- */
 
-/* The end of the command that starts here: its ';', newline or NUL. */
-static const char *command_end(const char *p)
-{
-	bool dquote = false, word = false;
-
-	for (; *p; p++) {
-		if (!dquote && (*p == ';' || *p == '\n'))
-			return p;
-		if (!dquote && !word && *p == '#') {
-			p += strcspn(p, "\n");
-			return p;
-		}
-		if (!dquote && *p == '\'') {
-			p += 1 + strcspn(p + 1, "'");
-			if (!*p)
-				return p;
-		} else if (*p == '"') {
-			dquote = !dquote;
-		} else if (*p == '\\' && p[1]) {
-			p++;
-		}
-		word = dquote || !isspace((unsigned char)*p);
-	}
-	return p;
-}
-
-/* Is the first word of this command the given one? */
-static bool starts_with(const char *p, const char *end, const char *word)
-{
-	size_t n = strlen(word);
-
-	while (p < end && (*p == ' ' || *p == '\t'))
-		p++;
-	return (size_t)(end - p) >= n && !strncmp(p, word, n) &&
-	       (word[n - 1] == '-' || p + n == end ||
-		isspace((unsigned char)p[n]));
-}
-
 static bool command_is_ours(const char *p, const char *end)
 {
-	if (starts_with(p, end, PREFIX))
+	if (command_starts_with(p, end, PREFIX))
 		return true;
-	if (!starts_with(p, end, "help"))
+	if (!command_starts_with(p, end, "help"))
 		return false;
 	p = strstr(p, "help") + 4;
-	return starts_with(p, end, "pzone") || starts_with(p, end, PREFIX);
+	return command_starts_with(p, end, "pzone") || command_starts_with(p, end, PREFIX);
 }
 
 enum string_kind { ALL_SYSTEM, ALL_OURS, MIXED };
@@ -422,7 +317,7 @@ static int run_mixed(char **argv, int string_index, const char *text)
 	for (p = text; ; p = end + 1) {
 		end = command_end(p);
 		for (size_t i = 0; i < 2; i++)
-			if (starts_with(p, end, stateful[i]))
+			if (command_starts_with(p, end, stateful[i]))
 				return die("'", stateful[i], "' and pzone-* commands can't be mixed in one command string; use -c URI, full paths, or two calls of virsh");
 		if (!*end)
 			break;
@@ -433,7 +328,7 @@ static int run_mixed(char **argv, int string_index, const char *text)
 
 		end = command_end(p);
 		ours = command_is_ours(p, end);
-		quit = starts_with(p, end, "quit") || starts_with(p, end, "exit");
+		quit = command_starts_with(p, end, "quit") || command_starts_with(p, end, "exit");
 		next = *end ? end + 1 : NULL;
 		if (!next || quit ||
 		    command_is_ours(next, command_end(next)) != ours) {
@@ -442,7 +337,7 @@ static int run_mixed(char **argv, int string_index, const char *text)
 			if (!piece)
 				return die("out of memory", "", "");
 			argv[string_index] = piece;
-			r = run(ours ? exec_ours : exec_system, argv);
+			r = run_program(ours ? exec_ours : exec_system, argv);
 			free(piece);
 			from = next;
 		}
@@ -507,11 +402,13 @@ int main(int argc, char **argv)
 			return exec_system(argv);
 	}
 	n = argc - optind;
-	if (n == 0) {
-		if (isatty(STDIN_FILENO) && !quiet)
-			fprintf(stderr, "note: pzone-* commands don't work inside virsh's interactive shell; type 'virsh pzone-list DOMAIN' in your shell instead\n");
-		return exec_system(argv);
+	if (n == 0 && isatty(STDIN_FILENO) && !nested && find_system()) {
+		/* its shell hands back to the system's virsh what is not its own */
+		setenv("VIRSH", system_path, 1);
+		return exec_ours(argv);
 	}
+	if (n == 0)
+		return exec_system(argv);
 	if (n == 1)
 		return command_string(argv, optind, quiet);
 	if (is_ours(argv[optind]))

@@ -7,6 +7,7 @@
  */
 #include "cmds.h"
 #include "libpzone.h"
+#include "shell.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -184,11 +185,8 @@ static int run(struct cli_ctl *ctl, int argc, char **argv)
 	struct cli_line line = { 0 };
 	int r;
 
-	if (argc == 0) {
-		cli_error(ctl, "there is no interactive mode; give a command, '%s help' lists them",
-			  ctl->prog);
-		return CLI_ERROR;
-	}
+	if (argc == 0)
+		return shell_run(ctl);
 	if (argc == 1)
 		r = cli_parse_string(ctl, argv[0], &line);
 	else

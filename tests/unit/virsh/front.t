@@ -92,9 +92,30 @@ ok(front(["list", "a b"], env={"VIRSH": d + "/myvirsh"})[::2] == ("mine list a b
 shutil.rmtree(d)
 golden("front-no-virsh", ["list"], status=1, program=FRONT, env={"PATH": BIN})
 
-# on a terminal the shell says what it can't do; in a pipe nothing is added
-text, code = on_terminal([], program=FRONT, typed="quit\n")
-ok("pzone-* commands don't work inside" in text and code == 0, "a note in the shell", text)
-text, code = on_terminal(["-q"], program=FRONT, typed="quit\n")
-ok("pzone-*" not in text and code == 0, "not with -q", text)
+def in_shell(*args, typed):
+    """What the shell shows, without what readline does to the terminal."""
+    shown, status = on_terminal(list(args), program=FRONT, typed=typed)
+    return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|[\r\x07]", "", shown), status
+
+
+# without a command on a terminal: one shell with both kinds of commands
+text, code = in_shell(typed="pzone-list off --name; domstate off\n"
+                      "connect test:///default\nlist --all --name\npwd\npzone-nonsense\nquit\n")
+ok(code == 0 and "Welcome to virsh" in text, "the shell", text)
+ok("\ndb\n" in text and "shut off" in text, "... knows both kinds, also in one line", text)
+ok("\ntest\n" in text, "... and connect", text)
+ok("unknown command: 'pzone-nonsense'" in text, "... and goes on after a mistake", text)
+text, code = in_shell("-q", typed="quit\n")
+ok("Welcome" not in text and code == 0, "not with -q", text)
+text, code = in_shell(typed="pzone-inf\tdemo ba\t\nquit\n")
+ok("pzone-info demo batch" in text and "Pool:           ua-fast" in text, "TAB in the shell", text)
+text, code = in_shell(typed="dominf\tdemo\nquit\n")
+ok("dominfo demo" in text and "UUID:" in text, "... for virsh's commands, too", text)
+text, code = in_shell(typed="help\nquit\n")
+ok(text.count("(help keyword 'pzone')") == 1 and "(help keyword 'domain')" in text, "... and help", text)
+# virsh-pzone reads both kinds from a pipe as well
+out, err, code, _ = run([], stdin="pzone-list off --name\ndomstate off # x\n\n# only this\n")
+ok(out.split() == ["db", "shut", "off"] and not err and code == 0, "commands from a pipe", out + err)
+out, err, code, _ = run([], stdin="domstate off\npzone-list nosuch\nquit\ndomstate off\n")
+ok(out.count("shut off") == 1 and code == 1, "... to quit, with the last one's status", out + err)
 done()

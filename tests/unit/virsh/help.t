@@ -26,7 +26,7 @@ ok(out.strip() in run(["-V"])[0], "-V has the version too")
 
 refused("help-unknown", ["help", "pzone-nonsense"])
 refused("cmd-unknown", ["pzone-nonsense", "demo"])
-refused("cmd-none", [])
+golden("cmd-none", [])
 refused("global-unknown-long", ["--nonsense", "pzone-list", "demo"])
 refused("global-unknown-short", ["-x", "pzone-list", "demo"])
 refused("global-no-uri", ["-c"])

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run.h - what the front and the shell share: running another program, and finding
+ * the commands in a line without understanding them
+ */
+#ifndef PZONE_VIRSH_RUN_H
+#define PZONE_VIRSH_RUN_H
+
+#include <stdbool.h>
+
+/* exec_it runs argv in a child and returns, if it fails, the exit status. */
+int run_program(int (*exec_it)(char **), char **argv);
+/* Its output in memory; NULL when that does not work. *ret_code is set. */
+char *capture_program(int (*exec_it)(char **), char **argv, int *ret_code);
+
+/* The end of the command that starts here: its ';', newline or NUL. */
+const char *command_end(const char *p);
+/* Is the first word of this command the given one? One that ends in '-' is a prefix. */
+bool command_starts_with(const char *p, const char *end, const char *word);
+
+#endif
