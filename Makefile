@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-vfio test-qemu-versions fuzz fuzz-device sim bench-core check clean distclean \
+	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-device sim bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall
 
 export BUILD := $(CURDIR)/build
@@ -89,6 +89,17 @@ test-qemu-versions: deps ## tests of the device with other versions of QEMU (10 
 test-vfio: all ## tests of an assigned device: an IOMMU in a VM around ours (5 min, 100 MB)
 	@tests/vfio/build
 	@exec $(prove) tests/vfio/vfio.t
+
+test-series: deps ## the kernel patches: each compiles, no code without CONFIG_PZONE, checkpatch (5 min)
+	@tests/kernel/series
+
+test-configs: qemu guest ## the guest kernel without memcg, cpusets, swap, ... (an hour; can be stopped and goes on)
+	@tests/kernel/configs
+
+test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lockdep (an hour)
+	@guest-kernel/build debug
+	@PZONE_KERNEL=$(BUILD)/kernel-debug/bzImage PZONE_MEM=2G PZONE_SLOW=4 PZONE_TEST_TIMEOUT=3600 \
+		PZONE_STRESS_OPS=$(or $(OPS),10000) $(prove) tests/guest/08-stress.t
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz

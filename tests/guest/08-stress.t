@@ -1,14 +1,16 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Random growth, shrinkage, creation, destruction and task moves under load, with
-# every byte verified. PZONE_SEED repeats a run, PZONE_STRESS_S makes it longer.
+# every byte verified. PZONE_SEED repeats a run, PZONE_STRESS_S or _OPS makes it longer.
 import os
 import random
 import time
 from guest_test import run, Pool, MiB
 
 SEED = int(os.environ.get('PZONE_SEED', '0')) or int(time.time())
-SECONDS = float(os.environ.get('PZONE_STRESS_S', '20'))
+# so many operations, or so many seconds
+OPS = int(os.environ.get('PZONE_STRESS_OPS', '0'))
+SECONDS = OPS * 2.0 if OPS else float(os.environ.get('PZONE_STRESS_S', '20'))
 NAMES = ['k0', 'k1', 'k2', 'k3', 'k4']
 CG = '/sys/fs/cgroup'
 
@@ -34,7 +36,11 @@ def test(t, vm):
     count = dict.fromkeys(('resize', 'destroy', 'create', 'move', 'compact', 'walk', 'refused'), 0)
     extra = 0
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    ops = 0
+    while ops < OPS if OPS else time.monotonic() < end:
+        ops += 1
+        if ops % 100 == 0:
+            t.diag('%d operations' % ops)
         op = rnd.choices(('resize', 'recreate', 'move', 'compact', 'walk', 'nap'),
                          (50, 10, 15, 4, 2, 10))[0]
         if op == 'resize':
