@@ -13,7 +13,6 @@
  * pipe, because there the system's virsh reads the line; "virsh-pzone < FILE" can.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -365,25 +364,6 @@ static int command_string(char **argv, int index, bool quiet)
 
 /* ---- global options: only to find where the command starts ---- */
 
-/* without a letter; virsh has it in newer versions */
-enum { OPT_NO_PKTTYAGENT = 256 };
-
-static const struct option longopts[] = {
-	{ "connect", required_argument, NULL, 'c' },
-	{ "debug", required_argument, NULL, 'd' },
-	{ "escape", required_argument, NULL, 'e' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "keepalive-interval", required_argument, NULL, 'k' },
-	{ "keepalive-count", required_argument, NULL, 'K' },
-	{ "log", required_argument, NULL, 'l' },
-	{ "no-pkttyagent", no_argument, NULL, OPT_NO_PKTTYAGENT },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "readonly", no_argument, NULL, 'r' },
-	{ "timing", no_argument, NULL, 't' },
-	{ "version", optional_argument, NULL, 'v' },
-	{ 0 }
-};
-
 int main(int argc, char **argv)
 {
 	bool quiet = false;
@@ -391,7 +371,7 @@ int main(int argc, char **argv)
 
 	find_self();
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:c:d:e:hk:K:l:qrtvV", longopts,
+	while ((c = getopt_long(argc, argv, GLOBAL_SHORT_OPTIONS, global_options_of_virsh,
 				NULL)) != -1) {
 		if (c == 'h')
 			return usage_all(argv);

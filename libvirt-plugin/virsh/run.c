@@ -13,6 +13,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* without a letter; virsh has it in newer versions */
+enum { OPT_NO_PKTTYAGENT = 256 };
+
+const struct option global_options_of_virsh[] = {
+	{ "connect", required_argument, NULL, 'c' },
+	{ "debug", required_argument, NULL, 'd' },
+	{ "escape", required_argument, NULL, 'e' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "keepalive-interval", required_argument, NULL, 'k' },
+	{ "keepalive-count", required_argument, NULL, 'K' },
+	{ "log", required_argument, NULL, 'l' },
+	{ "no-pkttyagent", no_argument, NULL, OPT_NO_PKTTYAGENT },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "readonly", no_argument, NULL, 'r' },
+	{ "timing", no_argument, NULL, 't' },
+	{ "version", optional_argument, NULL, 'v' },
+	{ 0 }
+};
+
 /* The exit code as a shell sees it. */
 static int wait_for(pid_t pid)
 {

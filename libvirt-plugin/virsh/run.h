@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run.h - what the front and the shell share: running another program, and finding
- * the commands in a line without understanding them
+ * the commands in a line without understanding them; virsh's global options
  */
 #ifndef PZONE_VIRSH_RUN_H
 #define PZONE_VIRSH_RUN_H
 
+#include <getopt.h>
 #include <stdbool.h>
+
+/* virsh's own, for getopt_long(); "+": they come before the command. */
+extern const struct option global_options_of_virsh[];
+#define GLOBAL_SHORT_OPTIONS "+:c:d:e:hk:K:l:qrtvV"
 
 /* exec_it runs argv in a child and returns, if it fails, the exit status. */
 int run_program(int (*exec_it)(char **), char **argv);

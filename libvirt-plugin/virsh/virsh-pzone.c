@@ -7,10 +7,10 @@
  */
 #include "cmds.h"
 #include "libpzone.h"
+#include "run.h"
 #include "shell.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,28 +87,9 @@ static void long_version(void)
 	       lv / 1000000, lv / 1000 % 1000, lv % 1000);
 }
 
-/* without a letter; virsh has it in newer versions */
-enum { OPT_NO_PKTTYAGENT = 256 };
-
-static const struct option longopts[] = {
-	{ "connect", required_argument, NULL, 'c' },
-	{ "debug", required_argument, NULL, 'd' },
-	{ "escape", required_argument, NULL, 'e' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "keepalive-interval", required_argument, NULL, 'k' },
-	{ "keepalive-count", required_argument, NULL, 'K' },
-	{ "log", required_argument, NULL, 'l' },
-	{ "no-pkttyagent", no_argument, NULL, OPT_NO_PKTTYAGENT },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "readonly", no_argument, NULL, 'r' },
-	{ "timing", no_argument, NULL, 't' },
-	{ "version", optional_argument, NULL, 'v' },
-	{ 0 }
-};
-
 static const char *long_name(int c)
 {
-	for (const struct option *o = longopts; o->name; o++)
+	for (const struct option *o = global_options_of_virsh; o->name; o++)
 		if (o->val == c)
 			return o->name;
 	return "";
@@ -137,7 +118,7 @@ static int global_options(struct cli_ctl *ctl, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:c:d:e:hk:K:l:qrtvV", longopts,
+	while ((c = getopt_long(argc, argv, GLOBAL_SHORT_OPTIONS, global_options_of_virsh,
 				NULL)) != -1) {
 		switch (c) {
 		case 'c':
