@@ -17,7 +17,7 @@ help:
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
 	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-device sim bench-core check clean distclean \
-	install install-tools install-qemu install-guest uninstall
+	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
 export PZONE_BUILD := $(BUILD)
@@ -139,8 +139,18 @@ uninstall: ## remove what the three put there
 	$(MAKE) -s --no-print-directory install-tools install-guest \
 		$(if $(wildcard $(emulator)),install-qemu) DESTDIR=$$list && \
 	(cd $$list && find . ! -type d) | sed 's|^\.|$(DESTDIR)|' | xargs -r -d '\n' rm -f
-	@for d in $(pkglibdir)/bin $(pkglibdir) $(prefix)/share/pzone/schema $(prefix)/share/pzone; do \
+	@for d in $(pkglibdir)/bin $(pkglibdir) $(prefix)/share/pzone/schema $(prefix)/share/pzone $(prefix)/share/doc/pzone; do \
 		rmdir "$(DESTDIR)$$d" 2> /dev/null || true; done
+
+deb: tools qemu ## Debian packages in build/deb, and the kernel in them (15 min more the first time)
+	@.ci/install-packages .ci/packages-deb
+	$(call say,the kernel of the package: as guest-kernel/config/debian.config says)
+	@guest-kernel/build debian
+	@.ci/deb/build
+
+test-deb: ## install, use and remove the packages in fresh Debian systems (root; 10 min)
+	@.ci/install-packages .ci/packages-deb
+	@exec tests/deb/test-deb
 
 check: ## cheap checks of scripts and file headers
 	@tests/lib/check-tree
