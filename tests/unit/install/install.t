@@ -26,8 +26,10 @@ usr/lib/systemd/system/pzoned.service
 usr/sbin/pzone-hook
 usr/sbin/pzoned
 usr/share/bash-completion/completions/virsh-pzone
+usr/share/doc/pzone/pzoned.conf.example
 usr/share/man/man1/pzone-exec.1
 usr/share/man/man1/virsh-pzone.1
+usr/share/man/man5/pzoned.conf.5
 usr/share/man/man7/pzone.7
 usr/share/man/man8/pzone-hook.8
 usr/share/man/man8/pzoned.8
