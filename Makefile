@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-device sim bench-core check clean distclean \
+	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -103,6 +103,9 @@ test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lo
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
+
+fuzz-coverage: ## which lines of hv/core the fuzzer's corpus reaches; needs clang, llvm
+	@$(SUBMAKE) -C tests/fuzz coverage
 
 fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times; needs clang, llvm (20 min the first time)
 	@tests/fuzz/fuzz-device

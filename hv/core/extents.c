@@ -3,9 +3,9 @@
  * extents.c: sorted sets of extents, and walking two of them side by side.
  *
  * A class seldom has more than one extent, so a set has about as many entries as
- * there are classes. Looking is a binary search; a change of any number of places
- * is one pass that writes the set anew, so that its cost is bounded even where a
- * guest has cut its memory into as many pieces as there are blocks.
+ * there are classes, and never more than PZ_MAX_EXTENTS: its users see to that. Looking
+ * is a binary search; a change of any number of places is one pass that writes the
+ * set anew.
  */
 #include <assert.h>
 #include <errno.h>
@@ -137,6 +137,28 @@ bool pz_map_empty(const struct pz_map *map, uint32_t first, uint32_t nr)
 	uint32_t i = find(map, first);
 
 	return i == map->nr || (map->e[i].first >= first && map->e[i].first - first >= nr);
+}
+
+/* How many extents more there are when these blocks, of one extent, are taken out of it.
+ * Of several at once: the sum, or fewer. */
+int pz_map_split(const struct pz_map *map, uint32_t first, uint32_t nr)
+{
+	const struct pz_extent *e = &map->e[find(map, first)];
+
+	return (e->first < first) + (extent_end(e) > first + nr) - 1;
+}
+
+/* The same when these blocks, nobody's so far, are given to a class. */
+int pz_map_join(const struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr)
+{
+	uint32_t i = find(map, first);
+	int more = 1;
+
+	if (i && map->e[i - 1].class_id == class_id && extent_end(&map->e[i - 1]) == first)
+		more--;
+	if (i < map->nr && map->e[i].class_id == class_id && map->e[i].first == first + nr)
+		more--;
+	return more;
 }
 
 void pz_walk_start(struct pz_walk *walk, const struct pz_map *a, const struct pz_map *b,

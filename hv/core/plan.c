@@ -44,6 +44,10 @@ enum {
 	RANK_ELSEWHERE,
 };
 
+/* Extents looked at in one call, before the rest waits for the next; and how many
+ * there may be of a layout before a class gets no more pieces. */
+#define MAX_WORK	8192
+
 enum kind {
 	RUN_FREE,		/* nobody's */
 	RUN_OWN,		/* plugged for the class and wanted by nobody */
@@ -242,7 +246,7 @@ static int compare_first(const void *a, const void *b)
 }
 
 /* Change the wanted layout; false for lack of memory, with nothing done. */
-static bool apply(struct pz_pool *pool, struct pz_map *edits)
+bool pz_pool_edit(struct pz_pool *pool, struct pz_map *edits)
 {
 	qsort(edits->e, edits->nr, sizeof(*edits->e), compare_first);
 	if (pz_map_prepare(&pool->wanted, edits->nr))
@@ -322,11 +326,23 @@ static uint32_t offset(const struct pz_pool *pool, const struct pz_class *class,
 	return round_down(theirs, class->align);
 }
 
+/* May the layout have one piece more? If it has its most, the class gets the rest when
+ * there are fewer. */
+static bool may_cut(struct pz_pool *pool, const struct pz_map *edits)
+{
+	if (pool->wanted.nr + edits->nr < PZ_MAX_EXTENTS)
+		return true;
+	/* Fewer if some of them join. */
+	pool->plan_again = edits->nr > 0;
+	return false;
+}
+
 /* Take back what is plugged for the class and no longer wanted. What that promises
  * anew must fit in `room`. Returns how much that is; *changed if anything. */
-static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t room, bool *changed)
+static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t lack,
+			 uint32_t room, bool *changed)
 {
-	uint32_t lack = class->size - class->published, got = 0, cost = 0, nr, i;
+	uint32_t got = 0, cost = 0, nr, i;
 	struct pz_map edits = { 0 };
 	struct run *runs;
 
@@ -334,7 +350,7 @@ static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t 
 		return 0;
 	if (pz_map_reserve(&edits, nr))
 		goto out;
-	for (i = 0; i < nr && lack > got; i++) {
+	for (i = 0; i < nr && lack > got && may_cut(pool, &edits); i++) {
 		uint32_t n = min_blocks(runs[i].nr, lack - got);
 
 		if (runs[i].cost > room - cost)
@@ -343,7 +359,7 @@ static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t 
 		cost += runs[i].cost;
 		got += n;
 	}
-	if (!got || !apply(pool, &edits)) {
+	if (!got || !pz_pool_edit(pool, &edits)) {
 		cost = 0;
 		goto out;
 	}
@@ -371,7 +387,7 @@ static uint32_t take(struct pz_pool *pool, struct pz_class *class, uint32_t room
 	beside = rank_all(runs, nr, class->id, lack);
 	qsort(runs, beside, sizeof(*runs), compare_runs);
 
-	for (i = 0; i < nr && got < room && lack; i++) {
+	for (i = 0; i < nr && got < room && lack && may_cut(pool, &edits); i++) {
 		const struct run *run = &runs[i];
 		uint32_t at;
 
@@ -397,13 +413,23 @@ static uint32_t take(struct pz_pool *pool, struct pz_class *class, uint32_t room
 		got += n;
 		lack -= n;
 	}
-	if (got && !apply(pool, &edits))
+	if (got && !pz_pool_edit(pool, &edits))
 		got = 0;
 	class->published += got;
 out:
 	pz_map_done(&edits);
 	free(runs);
 	return got;
+}
+
+/* Want again up to so many blocks that are still plugged for a class. */
+void pz_plan_take_back(struct pz_pool *pool, struct pz_class *class, uint32_t most)
+{
+	uint32_t promised = pz_pool_promised(pool);
+	bool changed;
+
+	take_own(pool, class, most, pool->requested - min_blocks(promised, pool->requested),
+		 &changed);
 }
 
 /* Want nothing of the class for a moment. */
@@ -421,7 +447,7 @@ static bool withdraw(struct pz_pool *pool, struct pz_class *class)
 		edits.e[edits.nr] = pool->wanted.e[i];
 		edits.e[edits.nr++].class_id = PZ_EMPTY;
 	}
-	done = apply(pool, &edits);
+	done = pz_pool_edit(pool, &edits);
 	if (done)
 		class->published = 0;
 	pz_map_done(&edits);
@@ -476,7 +502,7 @@ static bool grow(struct pz_pool *pool, struct pz_class *class, uint32_t *used)
 	/* What is plugged for it already is promised already. Only a class whose size
 	 * has changed can have such blocks: one that still lacks some has them back. */
 	if (class->resized && class->plugged)
-		*used += take_own(pool, class,
+		*used += take_own(pool, class, class->size - class->published,
 				  pool->requested - min_blocks(*used, pool->requested), &changed);
 	class->resized = false;
 	/* No more than `requested` in the guest's hands, not even for a moment. */
@@ -517,9 +543,9 @@ static bool shrink(struct pz_pool *pool, struct pz_class *class)
 	struct run *runs = NULL;
 	bool changed = false;
 
-	if (class->published <= class->size)
+	if (class->published <= class->size + pz_reloc_extra(pool, class))
 		return false;
-	excess = class->published - class->size;
+	excess = class->published - class->size - pz_reloc_extra(pool, class);
 	runs = malloc(pool->wanted.nr * sizeof(*runs));
 	if (!runs || pz_map_reserve(&edits, pool->wanted.nr))
 		goto out;
@@ -540,9 +566,9 @@ static bool shrink(struct pz_pool *pool, struct pz_class *class)
 		};
 		excess -= n;
 	}
-	changed = apply(pool, &edits);
+	changed = pz_pool_edit(pool, &edits);
 	if (changed)
-		class->published = class->size;
+		class->published = class->size + pz_reloc_extra(pool, class);
 out:
 	pz_map_done(&edits);
 	free(runs);
@@ -560,7 +586,7 @@ static bool plan_memmap(struct pz_pool *pool)
 	struct pz_map edits = { .e = &end, .nr = 1 };
 
 	pool->memmap.size = size;
-	if (pool->memmap.published == size || !apply(pool, &edits))
+	if (pool->memmap.published == size || !pz_pool_edit(pool, &edits))
 		return false;
 	pool->memmap.published = size;
 	return true;
@@ -682,31 +708,72 @@ static bool repack(struct pz_pool *pool)
 	pool->wanted.nr = nr;
 	for (i = 0; i < pool->nr_classes; i++)
 		pool->classes[i].published = pool->classes[i].size;
+	pool->reloc = (struct pz_reloc) { 0 };
+	pool->behind = false;
+	pool->plan_next = 0;
 	pz_map_done(&edits);
 	return true;
+}
+
+/* Tell the guest that there is something new. */
+void pz_pool_publish(struct pz_pool *pool)
+{
+	pool->generation++;
+	if (pool->ops && pool->ops->layout_changed)
+		pool->ops->layout_changed(pool->opaque);
+}
+
+/*
+ * Give classes what they lack, one after the other, until all of them have been looked
+ * at or it has been enough for one call: one large extent that comes free may be what a
+ * thousand classes wait for. pz_pool_go_on() goes on from there.
+ */
+static bool grow_all(struct pz_pool *pool)
+{
+	uint32_t i, used = 0, work = 0;
+	bool changed = false;
+
+	for (i = pool->plan_next; i < pool->nr_classes; i++) {
+		struct pz_class *class = &pool->classes[i];
+
+		if (class->published >= class->size)
+			continue;
+		if (work >= MAX_WORK) {
+			pool->behind = true;
+			pool->plan_next = i;
+			return changed;
+		}
+		if (!work)
+			used = pz_pool_promised(pool);
+		if (class->resized || used < pool->requested)
+			work += pool->wanted.nr + pool->actual.nr;
+		changed |= grow(pool, class, &used);
+	}
+	pool->behind = pool->plan_again;
+	pool->plan_again = false;
+	pool->plan_next = 0;
+	return changed;
+}
+
+void pz_pool_go_on(struct pz_pool *pool)
+{
+	if (pool->behind && grow_all(pool))
+		pz_pool_publish(pool);
 }
 
 /* Bring the wanted layout up to date; tell the guest if it, or what the caller
  * changed beside it, differs. */
 void pz_pool_replan(struct pz_pool *pool, bool changed)
 {
-	uint32_t i, used = 0;
-	bool lacks = false;
+	uint32_t i;
 
 	changed |= plan_memmap(pool);
 	for (i = 0; i < pool->nr_classes; i++)
 		changed |= shrink(pool, &pool->classes[i]);
-	for (i = 0; i < pool->nr_classes; i++)
-		lacks |= pool->classes[i].published < pool->classes[i].size;
-	if (lacks)
-		used = pz_pool_promised(pool);
-	for (i = 0; lacks && i < pool->nr_classes; i++)
-		if (pool->classes[i].published < pool->classes[i].size)
-			changed |= grow(pool, &pool->classes[i], &used);
+	/* Those that had their turn before may find something now. */
+	pool->plan_again = pool->behind && pool->plan_next;
+	changed |= grow_all(pool);
 	changed |= repack(pool);
-	if (!changed)
-		return;
-	pool->generation++;
-	if (pool->ops && pool->ops->layout_changed)
-		pool->ops->layout_changed(pool->opaque);
+	if (changed)
+		pz_pool_publish(pool);
 }

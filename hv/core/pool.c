@@ -155,6 +155,7 @@ int pz_pool_new(uint32_t nr_blocks, uint64_t block_bytes, uint32_t requested,
 	pool->block_bytes = block_bytes;
 	pool->requested = requested;
 	pool->memmap_blocks = pz_memmap_blocks(nr_blocks, block_bytes);
+	pool->relocation = true;
 	pool->next_id = VIRTIO_PZONE_CLASS_MEMMAP + 1;
 	strcpy(pool->memmap.name, "memmap");
 	pool->memmap.align = 1;
@@ -298,6 +299,7 @@ int pz_class_create(struct pz_pool *pool, const struct pz_class_spec *spec,
 	rc = grow_table(pool);
 	if (rc)
 		return pz_err(err, rc, "class '%s': the host has no memory for it", new.name);
+	pz_reloc_cancel(pool);
 	class = &pool->classes[pool->nr_classes++];
 	*class = (struct pz_class) {
 		.id = pool->next_id++, .size = new.size, .guarantee = new.guarantee,
@@ -345,7 +347,11 @@ int pz_class_set(struct pz_pool *pool, const char *name, uint32_t size, uint32_t
 	if (rc)
 		return rc;
 	changed = class->size != size || class->guarantee != guarantee || class->limit != limit;
-	class->resized |= class->size != size;
+	if (class->size != size) {
+		pz_reloc_cancel(pool);
+		class->resized = true;
+		class->stay = false;
+	}
 	class->size = size;
 	class->guarantee = guarantee;
 	class->limit = limit;
@@ -374,6 +380,7 @@ int pz_class_destroy(struct pz_pool *pool, const char *name, struct pz_error *er
 		return pz_err(err, -ENOENT, "there is no class '%.40s' in the pool", name);
 	if (class->dying)
 		return 0;
+	pz_reloc_cancel(pool);
 	class->dying = true;
 	class->size = 0;
 	pz_pool_replan(pool, true);
@@ -408,15 +415,24 @@ int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_er
 		return pz_err(err, -ENOSPC,
 			      "requested size %s is less than the %s that memory map and classes have; shrink or destroy classes first",
 			      show(pool, requested, a), show(pool, used, b));
+	pz_reloc_cancel(pool);
 	pool->requested = requested;
 	pz_pool_replan(pool, true);
 	return 0;
+}
+
+void pz_pool_set_relocation(struct pz_pool *pool, bool on)
+{
+	pool->relocation = on;
+	if (!on && pz_reloc_cancel(pool))
+		pz_pool_replan(pool, true);
 }
 
 void pz_pool_all_unplugged(struct pz_pool *pool)
 {
 	uint32_t i;
 
+	pz_reloc_cancel(pool);
 	pool->actual.nr = 0;
 	pool->memmap.plugged = 0;
 	pool->memmap.report = (struct pz_report) { .valid = false };
@@ -426,6 +442,7 @@ void pz_pool_all_unplugged(struct pz_pool *pool)
 		pool->classes[i].report = (struct pz_report) { .valid = false };
 		/* An order to reclaim was for the guest that is gone. */
 		pool->classes[i].reclaim_bytes = 0;
+		pool->classes[i].stay = false;
 	}
 	pz_pool_replan(pool, true);
 	pz_pool_forget(pool);
@@ -447,6 +464,7 @@ void pz_pool_info(const struct pz_pool *pool, struct pz_pool_info *ret)
 		.nr_classes = pool->nr_classes,
 		.generation = pool->generation,
 		.guest_generation = pool->guest_generation,
+		.relocation = pool->relocation,
 	};
 }
 
@@ -467,6 +485,7 @@ static void fill_info(const struct pz_pool *pool, const struct pz_class *class,
 		.reclaim_seq = class->reclaim_seq,
 		.reclaim_bytes = class->reclaim_bytes,
 		.report = class->report,
+		.relocating = pool->reloc.class_id == class->id && class->id,
 	};
 	strcpy(ret->name, class->name);
 	strcpy(ret->cookie, class->cookie);
@@ -548,9 +567,22 @@ static void check_map(const struct pz_pool *pool, const struct pz_map *map)
 
 static void check_class(const struct pz_pool *pool, const struct pz_class *class)
 {
-	assert(class->published <= class->size);
+	assert(class->published <= class->size + pz_reloc_extra(pool, class));
 	assert(class->published == pz_map_count(&pool->wanted, class->id));
 	assert(class->plugged == pz_map_count(&pool->actual, class->id));
+}
+
+static void check_reloc(const struct pz_pool *pool)
+{
+	const struct pz_reloc *step = &pool->reloc;
+	const struct pz_class *class = pz_class_id(pool, step->class_id);
+
+	if (!step->class_id)
+		return assert(!step->adding);
+	assert(class && !class->dying && step->nr && step->nr <= class->size);
+	assert(class->published == class->size + pz_reloc_extra(pool, class));
+	assert(step->first >= step->place && step->first + step->nr <= step->place + class->size);
+	assert(pz_map_covers(&pool->wanted, class->id, step->first, step->nr));
 }
 
 void pz_pool_check(const struct pz_pool *pool)
@@ -558,6 +590,8 @@ void pz_pool_check(const struct pz_pool *pool)
 	struct pz_walk walk;
 	uint32_t i, j, promised;
 
+	assert(pool->wanted.nr <= PZ_MAX_EXTENTS && pool->actual.nr <= PZ_MAX_EXTENTS);
+	check_reloc(pool);
 	check_map(pool, &pool->wanted);
 	check_map(pool, &pool->actual);
 	check_class(pool, &pool->memmap);
@@ -587,7 +621,8 @@ void pz_pool_check(const struct pz_pool *pool)
 	for (i = 0; i < pool->nr_classes; i++) {
 		const struct pz_class *class = &pool->classes[i];
 
-		if (class->published < class->size)
+		if (class->published < class->size && !pool->behind &&
+		    pool->wanted.nr < PZ_MAX_EXTENTS)
 			assert(promised + class->align > pool->requested ||
 			       !pz_pool_has_place(pool, class->align));
 	}

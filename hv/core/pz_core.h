@@ -61,6 +61,9 @@
 #define PZ_COOKIE_MAX	64	/* opaque text of the controller, without NUL */
 #define PZ_MAX_CLASSES	1024	/* in one pool, memmap included */
 #define PZ_MAX_ALIGN_BYTES (1ull << 30)
+#ifndef PZ_MAX_EXTENTS		/* tests set a lower one */
+#define PZ_MAX_EXTENTS	4096	/* of the wanted and of the actual layout, each */
+#endif
 
 struct pz_pool;
 
@@ -106,6 +109,7 @@ struct pz_class_info {
 	uint32_t published;		/* blocks in the wanted layout now */
 	uint32_t plugged;		/* blocks in the actual layout now */
 	uint32_t extents;		/* of the wanted layout */
+	bool relocating;		/* on its way to one extent: may have more than size */
 	uint32_t reclaim_seq;
 	uint64_t reclaim_bytes;
 	struct pz_report report;
@@ -121,6 +125,7 @@ struct pz_pool_info {
 	uint32_t nr_classes;		/* without memmap, dying ones included */
 	uint32_t generation;		/* of the wanted layout */
 	uint32_t guest_generation;	/* that the guest last finished */
+	bool relocation;		/* see pz_pool_set_relocation() */
 };
 
 /* What the core asks of the device around it. Called only from inside
@@ -185,6 +190,11 @@ int pz_class_reclaim(struct pz_pool *pool, const char *name, uint64_t bytes, str
 /* -ENOSPC when below what is laid out: err names both values. -EINVAL more than the
  * region. 0 is allowed while there is no class: the memory map goes then, too. */
 int pz_pool_set_requested(struct pz_pool *pool, uint32_t requested, struct pz_error *err);
+
+/* May classes in pieces be brought back to one extent (relocate.c)? Yes, unless said
+ * otherwise; it is the pool's own setting and does not travel with its state. Switched
+ * off, a relocation under way ends where it is. */
+void pz_pool_set_relocation(struct pz_pool *pool, bool on);
 
 /* --- looking --- */
 

@@ -22,6 +22,7 @@ struct pz_class {
 	char cookie[PZ_COOKIE_MAX + 1];
 	bool dying;
 	bool resized;			/* since it was last planned for */
+	bool stay;			/* relocation was given up */
 	uint32_t size, guarantee, limit;
 	uint32_t align;			/* a power of two */
 	uint32_t published;		/* blocks in the wanted map */
@@ -29,6 +30,15 @@ struct pz_class {
 	uint32_t reclaim_seq;
 	uint64_t reclaim_bytes;
 	struct pz_report report;
+};
+
+/* The step of a relocation that is under way; see relocate.c. */
+struct pz_reloc {
+	uint32_t class_id;		/* 0: none */
+	bool adding;			/* else dropping */
+	uint32_t place;			/* where all of the class is to lie */
+	uint32_t first, nr;		/* the new blocks of this step */
+	uint32_t left, tries;		/* least that was left to do; reports since */
 };
 
 struct pz_pool {
@@ -43,6 +53,13 @@ struct pz_pool {
 	struct pz_class *classes;	/* in order of creation */
 	uint32_t nr_classes, cap_classes;
 	struct pz_map wanted, actual;
+
+	bool behind;			/* the planner is not through, */
+	bool plan_again;		/* and begins anew when it is; */
+	uint32_t plan_next;		/* the class it goes on with */
+	bool relocation;		/* wished */
+	struct pz_reloc reloc;
+	uint32_t reloc_next;		/* class to be looked at first */
 
 	const struct pz_ops *ops;
 	void *opaque;
@@ -63,6 +80,8 @@ struct pz_walk {
 /* extents.c */
 int pz_map_reserve(struct pz_map *map, uint32_t more);
 void pz_map_done(struct pz_map *map);
+int pz_map_split(const struct pz_map *map, uint32_t first, uint32_t nr);
+int pz_map_join(const struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
 void pz_map_append(struct pz_map *map, uint32_t class_id, uint32_t first, uint32_t nr);
 int pz_map_prepare(struct pz_map *map, uint32_t edits);
 void pz_map_apply(struct pz_map *map, const struct pz_map *edits);
@@ -77,8 +96,17 @@ bool pz_walk_next(struct pz_walk *walk);
 
 /* plan.c */
 void pz_pool_replan(struct pz_pool *pool, bool changed);
+void pz_pool_go_on(struct pz_pool *pool);
+void pz_pool_publish(struct pz_pool *pool);
+bool pz_pool_edit(struct pz_pool *pool, struct pz_map *edits);
+void pz_plan_take_back(struct pz_pool *pool, struct pz_class *class, uint32_t most);
 uint32_t pz_pool_promised(const struct pz_pool *pool);
 bool pz_pool_has_place(const struct pz_pool *pool, uint32_t align);
+
+/* relocate.c */
+uint32_t pz_reloc_extra(const struct pz_pool *pool, const struct pz_class *class);
+bool pz_reloc_cancel(struct pz_pool *pool);
+void pz_reloc_reported(struct pz_pool *pool);
 
 /* pool.c */
 bool pz_align_valid(uint32_t align, uint64_t block_bytes);

@@ -178,10 +178,22 @@ static bool validate_change(struct pz_pool *pool, const struct request *request,
 	return true;
 }
 
+/* What a request has done so far; the layout itself follows at its end. */
+struct progress {
+	uint32_t plugged, extents;	/* of the pool; extents: at most */
+};
+
 static uint32_t change_extent(struct pz_pool *pool, const struct virtio_pzone_extent *e, bool plug,
-			      uint32_t plugged)
+			      struct progress *progress)
 {
+	const uint32_t plugged = progress->plugged;
+	int more = plug ? pz_map_join(&pool->actual, e->class_id, e->first_block, e->nr_blocks) :
+		   pz_map_split(&pool->actual, e->first_block, e->nr_blocks);
 	int rc = 0;
+
+	/* A guest can't cut its memory into so many pieces that it costs the host. */
+	if (more > 0 && progress->extents >= PZ_MAX_EXTENTS)
+		return VIRTIO_PZONE_AGAIN;
 
 	/* After `requested` went down the guest has to give back first. */
 	if (plug && e->nr_blocks > pool->requested - min_blocks(plugged, pool->requested))
@@ -192,6 +204,8 @@ static uint32_t change_extent(struct pz_pool *pool, const struct virtio_pzone_ex
 		rc = pool->ops->unplug(pool->opaque, e->first_block, e->nr_blocks);
 	if (rc)
 		return rc == -ENOMEM ? VIRTIO_PZONE_NOMEM : VIRTIO_PZONE_AGAIN;
+	progress->extents += more;
+	progress->plugged += plug ? e->nr_blocks : -e->nr_blocks;
 	return VIRTIO_PZONE_OK;
 }
 
@@ -208,23 +222,22 @@ static struct reply change(struct pz_pool *pool, const struct request *request, 
 {
 	struct pz_extent done[VIRTIO_PZONE_MAX_ENTRIES];
 	struct pz_map edits = { .e = done };
-	uint32_t i, status, plugged, last = PZ_NOBODY;
+	struct progress progress = { pz_pool_plugged(pool), pool->actual.nr };
+	uint32_t i, status, last = PZ_NOBODY;
 	struct reply reply = { 0 };
 
 	if (!validate_change(pool, request, plug, &reply.type))
 		return reply;
 	if (pz_map_prepare(&pool->actual, request->nr))
 		return (struct reply) { VIRTIO_PZONE_RESP_BUSY, 0, 0 };
-	plugged = pz_pool_plugged(pool);
 	for (i = 0; i < request->nr; i++) {
 		struct virtio_pzone_extent e = get_extent(request, i);
 
-		status = change_extent(pool, &e, plug, plugged);
+		status = change_extent(pool, &e, plug, &progress);
 		if (status == VIRTIO_PZONE_OK) {
 			struct pz_class *class = pz_class_id(pool, e.class_id);
 
 			class->plugged += plug ? e.nr_blocks : -e.nr_blocks;
-			plugged += plug ? e.nr_blocks : -e.nr_blocks;
 			done[edits.nr++] = (struct pz_extent) {
 				plug ? e.class_id : PZ_EMPTY, e.first_block, e.nr_blocks
 			};
@@ -310,6 +323,8 @@ static struct reply report(struct pz_pool *pool, const struct request *request)
 	}
 	if (pool->ops && pool->ops->reported)
 		pool->ops->reported(pool->opaque, VIRTIO_PZONE_CLASS_MEMMAP);
+	if (request->generation == pool->generation)
+		pz_reloc_reported(pool);
 	return (struct reply) { VIRTIO_PZONE_RESP_ACK, 0, 0 };
 }
 
@@ -435,6 +450,7 @@ ssize_t pz_pool_handle_request(struct pz_pool *pool, const void *req, size_t req
 
 	if (resp_len < sizeof(header))
 		return -EINVAL;
+	pz_pool_go_on(pool);
 	request.reply = (uint8_t *)resp + sizeof(header);
 	request.reply_room = resp_len - sizeof(header);
 	if (decode(req, req_len, &request))
@@ -458,6 +474,7 @@ uint32_t pz_pool_changes(struct pz_pool *pool, const void *req, size_t req_len, 
 	uint16_t type;
 	uint32_t i;
 
+	pz_pool_go_on(pool);
 	if (!decode(req, req_len, &request) ||
 	    (request.type != VIRTIO_PZONE_REQ_PLUG && request.type != VIRTIO_PZONE_REQ_UNPLUG))
 		return 0;

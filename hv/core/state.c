@@ -24,6 +24,9 @@ struct state_header {
 	uint64_t block_bytes;
 	uint32_t generation, guest_generation, next_id;
 	uint32_t nr_classes, nr_wanted, nr_actual;
+	/* of struct pz_reloc */
+	uint32_t reloc_class, reloc_adding, reloc_place, reloc_first, reloc_nr, reloc_left;
+	uint32_t reloc_tries, pad;
 };
 
 struct state_class {
@@ -32,7 +35,7 @@ struct state_class {
 	uint64_t reclaim_bytes;
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
-	uint8_t pad[3];
+	uint8_t stay, resized, pad;
 	uint32_t align;
 	/* what the guest last said; see struct pz_report */
 	uint32_t report_valid, report_state, nr_cgroups, stuck_blocks, reclaim_done_seq, pad2;
@@ -44,7 +47,7 @@ struct state_extent {
 	uint32_t class_id, first, nr;
 };
 
-_Static_assert(sizeof(struct state_header) == 48, "no holes");
+_Static_assert(sizeof(struct state_header) == 80, "no holes");
 _Static_assert(sizeof(struct state_class) == 232, "no holes");
 _Static_assert(sizeof(struct state_extent) == 12, "no holes");
 
@@ -100,6 +103,13 @@ int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
 		.nr_classes = htole32(pool->nr_classes),
 		.nr_wanted = htole32(pool->wanted.nr),
 		.nr_actual = htole32(pool->actual.nr),
+		.reloc_class = htole32(pool->reloc.class_id),
+		.reloc_adding = htole32(pool->reloc.adding),
+		.reloc_place = htole32(pool->reloc.place),
+		.reloc_first = htole32(pool->reloc.first),
+		.reloc_nr = htole32(pool->reloc.nr),
+		.reloc_left = htole32(pool->reloc.left),
+		.reloc_tries = htole32(pool->reloc.tries),
 	};
 	size_t len = sizeof(header) + pool->nr_classes * sizeof(struct state_class) +
 		     ((size_t)pool->wanted.nr + pool->actual.nr) * sizeof(struct state_extent);
@@ -118,6 +128,8 @@ int pz_pool_save(const struct pz_pool *pool, uint8_t **ret_buf, size_t *ret_len)
 			.guarantee = htole32(class->guarantee),
 			.limit = htole32(class->limit),
 			.align = htole32(class->align),
+			.stay = class->stay,
+			.resized = class->resized,
 			.reclaim_seq = htole32(class->reclaim_seq),
 			.reclaim_bytes = htole64(class->reclaim_bytes),
 		};
@@ -177,18 +189,19 @@ static int load_classes(struct pz_pool *pool, const uint8_t *from, uint32_t nr,
 		*class = (struct pz_class) {
 			.id = le32toh(c.id),
 			.dying = c.dying,
-			.resized = true,	/* not known, and only costs a look */
+			.resized = c.resized,
 			.size = le32toh(c.size),
 			.guarantee = le32toh(c.guarantee),
 			.limit = le32toh(c.limit),
 			.align = le32toh(c.align),
+			.stay = c.stay,
 			.reclaim_seq = le32toh(c.reclaim_seq),
 			.reclaim_bytes = le64toh(c.reclaim_bytes),
 		};
 		strcpy(class->name, c.name);
 		strcpy(class->cookie, c.cookie);
 		class->report = load_report(&c);
-		if (le32toh(c.dying) > 1 || le32toh(c.report_valid) > 1 ||
+		if (le32toh(c.dying) > 1 || c.stay > 1 || c.resized > 1 || le32toh(c.report_valid) > 1 ||
 		    class->report.state > VIRTIO_PZONE_STATE_PARTIAL)
 			return pz_err(err, -EINVAL, "class '%s' has a flag or state that is not known",
 				      class->name);
@@ -260,8 +273,6 @@ static int load_map(struct pz_pool *pool, struct pz_map *map, const uint8_t *fro
 /* The rules that need both layouts. */
 static int load_check(const struct pz_pool *pool, struct pz_error *err)
 {
-	const uint32_t promised = pz_pool_promised(pool);
-	const uint32_t room = pool->requested - (promised < pool->requested ? promised : pool->requested);
 	struct pz_walk walk;
 	uint32_t i;
 
@@ -270,13 +281,9 @@ static int load_check(const struct pz_pool *pool, struct pz_error *err)
 	for (i = 0; i < pool->nr_classes; i++) {
 		const struct pz_class *class = &pool->classes[i];
 
-		if (class->published > class->size)
+		if (class->published > class->size + pz_reloc_extra(pool, class))
 			return pz_err(err, -EINVAL, "class '%s' is to have %u blocks, its layout has %u",
 				      class->name, class->size, class->published);
-		if (class->published < class->size && room >= class->align &&
-		    pz_pool_has_place(pool, class->align))
-			return pz_err(err, -EINVAL, "class '%s' lacks %u blocks that nobody has",
-				      class->name, class->size - class->published);
 		if (class->dying && !class->plugged)
 			return pz_err(err, -EINVAL, "class '%s' is gone and still there", class->name);
 	}
@@ -285,6 +292,30 @@ static int load_check(const struct pz_pool *pool, struct pz_error *err)
 		if (walk.in_a != PZ_NOBODY && walk.in_b != PZ_NOBODY && walk.in_a != walk.in_b)
 			return pz_err(err, -EINVAL, "block %u is plugged for class %u and promised to class %u",
 				      walk.first, walk.in_b, walk.in_a);
+	return 0;
+}
+
+/* The step of a relocation is one that there can be. */
+static int load_reloc(struct pz_pool *pool, const struct state_header *h, struct pz_error *err)
+{
+	const struct pz_class *class = pz_class_id(pool, h->reloc_class);
+
+	if (!h->reloc_class)
+		return 0;
+	if (!class || class->dying || h->reloc_adding > 1 || !h->reloc_nr ||
+	    h->reloc_nr > class->size || h->reloc_place > pool->nr_blocks - class->size ||
+	    h->reloc_first < h->reloc_place ||
+	    h->reloc_first - h->reloc_place > class->size - h->reloc_nr ||
+	    ((h->reloc_place | h->reloc_first | h->reloc_nr) & (class->align - 1)) ||
+	    class->published != class->size + (h->reloc_adding ? h->reloc_nr : 0) ||
+	    !pz_map_covers(&pool->wanted, class->id, h->reloc_first, h->reloc_nr))
+		return pz_err(err, -EINVAL, "the relocation of class %u, %u blocks to %u, is not possible",
+			      h->reloc_class, h->reloc_nr, h->reloc_first);
+	pool->reloc = (struct pz_reloc) {
+		.class_id = h->reloc_class, .adding = h->reloc_adding, .place = h->reloc_place,
+		.first = h->reloc_first, .nr = h->reloc_nr, .left = h->reloc_left,
+		.tries = h->reloc_tries,
+	};
 	return 0;
 }
 
@@ -300,7 +331,9 @@ static int load_header(const struct pz_pool *pool, const uint8_t *buf, size_t le
 		le32toh(h.magic), le32toh(h.version), le32toh(h.nr_blocks), le32toh(h.requested),
 		le64toh(h.block_bytes), le32toh(h.generation), le32toh(h.guest_generation),
 		le32toh(h.next_id), le32toh(h.nr_classes), le32toh(h.nr_wanted),
-		le32toh(h.nr_actual)
+		le32toh(h.nr_actual), le32toh(h.reloc_class), le32toh(h.reloc_adding),
+		le32toh(h.reloc_place), le32toh(h.reloc_first), le32toh(h.reloc_nr),
+		le32toh(h.reloc_left), le32toh(h.reloc_tries), 0
 	};
 	if (h.magic != PZ_STATE_MAGIC || h.version != PZ_STATE_VERSION)
 		return pz_err(err, -EINVAL, "the state has version %u; this is version %d",
@@ -311,7 +344,7 @@ static int load_header(const struct pz_pool *pool, const uint8_t *buf, size_t le
 			      pool->nr_blocks, (unsigned long long)pool->block_bytes,
 			      h.nr_blocks, (unsigned long long)h.block_bytes);
 	if (h.requested > h.nr_blocks || h.nr_classes >= PZ_MAX_CLASSES ||
-	    h.nr_wanted > h.nr_blocks || h.nr_actual > h.nr_blocks || !h.next_id ||
+	    h.nr_wanted > PZ_MAX_EXTENTS || h.nr_actual > PZ_MAX_EXTENTS || !h.next_id ||
 	    h.next_id > PZ_EMPTY)
 		return pz_err(err, -EINVAL, "the state's header has numbers out of range");
 	if (len != sizeof(h) + h.nr_classes * sizeof(struct state_class) +
@@ -327,6 +360,7 @@ int pz_pool_load(struct pz_pool *pool, const uint8_t *buf, size_t len, struct pz
 	struct pz_pool *load = NULL, tmp;
 	struct state_header h = { 0 };
 	const uint8_t *wanted, *actual;
+	uint32_t i;
 	int rc;
 
 	rc = load_header(pool, buf, len, &h, err);
@@ -351,10 +385,16 @@ int pz_pool_load(struct pz_pool *pool, const uint8_t *buf, size_t len, struct pz
 	if (!rc)
 		rc = load_map(load, &load->actual, actual, h.nr_actual, false, err);
 	if (!rc)
+		rc = load_reloc(load, &h, err);
+	if (!rc)
 		rc = load_check(load, err);
 	if (rc)
 		goto out;
 
+	/* Whether a class could have more is not known: the next request looks. */
+	for (i = 0; i < load->nr_classes; i++)
+		load->behind |= load->classes[i].published < load->classes[i].size;
+	load->relocation = pool->relocation;
 	load->ops = pool->ops;
 	load->opaque = pool->opaque;
 	tmp = *pool;

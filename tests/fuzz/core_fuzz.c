@@ -8,8 +8,16 @@
  * are its arguments; where the input ends, zeroes follow until the step is done.
  * Half of the steps pass bytes to the request handler as they are; the other half
  * (STEP_CHANGE, STEP_CONVERGE) know what a sound request looks like, or no fuzzer
- * would ever get past the generation. After each step pz_pool_check() holds, and
- * the fake device has plugged exactly what the core says.
+ * would ever get past the generation.
+ *
+ * The device keeps a model of its own: who has each block, and so what is discarded. It
+ * is changed by the plug and unplug ops only. Asserted throughout:
+ *   - no block is plugged that the wanted layout does not give at that moment to one
+ *     class, that is plugged already, or that makes it more than `requested`;
+ *   - none is unplugged that is not plugged for that class;
+ *   - after each step pz_pool_check() holds, and the core's actual layout is the model.
+ *
+ * It is built with a low PZ_MAX_EXTENTS, so that a guest reaches it.
  */
 #undef NDEBUG
 #include <assert.h>
@@ -24,7 +32,8 @@
 
 #define NR		128
 #define BLOCK_BYTES	(2ull << 20)
-#define MAX_STEPS	96
+#define MAX_STEPS	64
+#define NOBODY		UINT32_MAX
 
 enum step {
 	STEP_RAW,		/* type, nr, room for the reply, bytes */
@@ -39,6 +48,7 @@ enum step {
 	STEP_DESTROY,
 	STEP_RECLAIM,
 	STEP_REQUESTED,
+	STEP_RELOCATION,
 	STEP_RESET,
 	STEP_MOOD,		/* busy, what fails */
 	STEP_MIGRATE,
@@ -53,7 +63,8 @@ struct input {
 
 struct device {
 	struct pz_pool *pool;
-	bool plugged[NR];
+	uint32_t owner[NR];	/* NOBODY: discarded */
+	uint32_t nr_plugged;
 	bool busy;
 	uint8_t fails;		/* bits, taken in turns: 1 means that a call fails */
 };
@@ -81,17 +92,35 @@ static bool next_fails(struct device *device)
 	return fails;
 }
 
+/* To whom does the wanted layout give all of these blocks? */
+static uint32_t given_to(const struct pz_pool *pool, uint32_t first, uint32_t nr)
+{
+	struct pz_extent e;
+	uint32_t i;
+
+	for (i = 0; i < pz_pool_wanted(pool, i, &e, 1); i++)
+		if (e.first <= first && first + nr <= e.first + e.nr)
+			return e.class_id;
+	return NOBODY;
+}
+
 static int change(struct device *device, uint32_t first, uint32_t nr, bool plug)
 {
+	const uint32_t owner = plug ? given_to(device->pool, first, nr) : device->owner[first];
+	struct pz_pool_info info;
 	uint32_t i;
 
 	assert(!device->busy);
 	assert(nr && first < NR && nr <= NR - first);
 	for (i = first; i < first + nr; i++)
-		assert(device->plugged[i] != plug);
+		assert(device->owner[i] == (plug ? NOBODY : owner));
+	pz_pool_info(device->pool, &info);
+	assert(owner != NOBODY && (!plug || device->nr_plugged + nr <= info.requested));
 	if (next_fails(device))
 		return next_fails(device) ? -ENOMEM : -EBUSY;
-	memset(device->plugged + first, plug, nr);
+	for (i = first; i < first + nr; i++)
+		device->owner[i] = plug ? owner : NOBODY;
+	device->nr_plugged += plug ? nr : -nr;
 	return 0;
 }
 
@@ -163,12 +192,11 @@ static void owners(const struct pz_pool *pool, bool wanted, uint32_t *ret)
 
 static void check(const struct device *device)
 {
-	uint32_t have[NR], i;
+	uint32_t have[NR];
 
 	pz_pool_check(device->pool);
 	owners(device->pool, false, have);
-	for (i = 0; i < NR; i++)
-		assert(device->plugged[i] == (have[i] != UINT32_MAX));
+	assert(!memcmp(have, device->owner, sizeof(have)));
 }
 
 /* --- the guest --- */
@@ -282,10 +310,16 @@ static void converge(struct device *device, bool plugging, bool memmap, uint32_t
 static void step_converge(struct device *device, struct input *in)
 {
 	uint32_t skip = byte(in);
+	struct virtio_pzone_req h;
 
 	converge(device, false, false, skip);
 	converge(device, true, true, 0);
 	converge(device, true, false, skip);
+	if (skip & 1)
+		return;
+	/* Done, it says: the planner may have a class relocated now. */
+	h = head(device, VIRTIO_PZONE_REQ_REPORT, 0);
+	request(device, &h, sizeof(h), sizeof(struct virtio_pzone_resp));
 }
 
 static void step_report(struct device *device, struct input *in)
@@ -348,7 +382,7 @@ static void host(struct device *device, enum step step, struct input *in)
 	struct pz_pool_info before, after;
 	struct pz_error err = { "" };
 	char n[48], c[PZ_COOKIE_MAX + 8];
-	uint32_t v[3], id = 0;
+	uint32_t v[3], align = 1, id = 0;
 	int rc = 0;
 
 	pz_pool_info(device->pool, &before);
@@ -357,6 +391,8 @@ static void host(struct device *device, enum step step, struct input *in)
 	v[0] = v[1] = v[2] = 0;
 	if (step != STEP_DESTROY)
 		v[0] = number(in);
+	if (step == STEP_CREATE)
+		align = 1u << byte(in) % 8;
 	if (step == STEP_CREATE || step == STEP_SET) {
 		v[1] = number(in);
 		v[2] = number(in);
@@ -364,7 +400,7 @@ static void host(struct device *device, enum step step, struct input *in)
 	if (step == STEP_CREATE)
 		rc = pz_class_create(device->pool, &(struct pz_class_spec) {
 			.name = n, .size = v[0], .guarantee = v[1], .limit = v[2],
-			.align = 1u << byte(in) % 6, .cookie = cookie(in, c)
+			.align = align, .cookie = cookie(in, c)
 		}, &id, &err);
 	else if (step == STEP_SET)
 		rc = pz_class_set(device->pool, n, v[0], v[1], v[2], cookie(in, c), &err);
@@ -388,7 +424,7 @@ static void migrate(struct device *device, struct input *in, bool broken)
 	struct pz_error err = { "" };
 	uint8_t *buf, *again;
 	struct pz_pool *to;
-	uint32_t have[NR], i, nr;
+	uint32_t i, nr;
 	size_t len, again_len;
 
 	if (pz_pool_save(device->pool, &buf, &len))
@@ -415,9 +451,9 @@ static void migrate(struct device *device, struct input *in, bool broken)
 		free(again);
 	}
 	/* A device plugs what the stream says. */
-	owners(to, false, have);
-	for (i = 0; i < NR; i++)
-		device->plugged[i] = have[i] != UINT32_MAX;
+	owners(to, false, device->owner);
+	for (i = 0, device->nr_plugged = 0; i < NR; i++)
+		device->nr_plugged += device->owner[i] != NOBODY;
 	free(buf);
 }
 
@@ -455,8 +491,11 @@ static void run(struct device *device, struct input *in)
 		return step_report(device, in);
 	case STEP_EVENT:
 		return step_event(device, in);
+	case STEP_RELOCATION:
+		return pz_pool_set_relocation(device->pool, byte(in) & 1);
 	case STEP_RESET:
-		memset(device->plugged, 0, sizeof(device->plugged));
+		memset(device->owner, 0xff, sizeof(device->owner));
+		device->nr_plugged = 0;
 		return pz_pool_all_unplugged(device->pool);
 	case STEP_MOOD:
 		device->busy = byte(in) & 1;
@@ -480,6 +519,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct device device = { 0 };
 	int i;
 
+	memset(device.owner, 0xff, sizeof(device.owner));
 	device.pool = new_pool(&device, NR);
 	for (i = 0; i < MAX_STEPS && in.at < in.end; i++) {
 		run(&device, &in);

@@ -32,19 +32,29 @@ def raw(kind, nr, entries=b"", generation=1, room=255):
 
 PLUG, UNPLUG = 8, 0     # of STEP_CHANGE's flags
 take = step("converge", 0)
-two = step("create", 0, 40, 0, 80, 5) + step("create", 1, 30, 10, 30, 0)
+two = step("create", 0, 40, 0, 0, 80, 5) + step("create", 1, 30, 0, 10, 30, 0)
 seeds = {
     "life": two + take + step("resize", 0, 10) + take + step("destroy", 1) + take,
     "elastic": two + take + step("resize", 0, 10) + step("converge", 0x55) +
     step("resize", 0, 45) + take + step("set", 1, 20, 5, 60, 9) + take,
-    "short": step("create", 0, 100, 0, 126, 0) + take + step("resize", 0, 10) +
-    step("create", 1, 90, 0, 126, 0) + step("converge", 0x33) + step("converge", 0x0f) + take,
-    "pieces": step("create", 0, 126, 0, 126, 0) + take +
+    "short": step("create", 0, 100, 0, 0, 126, 0) + take + step("resize", 0, 10) +
+    step("create", 1, 90, 0, 0, 126, 0) + step("converge", 0x33) + step("converge", 0x0f) + take,
+    "pieces": step("create", 0, 126, 0, 0, 126, 0) + take +
     b"".join(step("change", 1 | UNPLUG, 1, i, 1) for i in range(1, 120, 3)) +
-    step("resize", 0, 20) + step("resize", 0, 90) + step("create", 1, 30, 0, 60, 0) + take,
+    step("resize", 0, 20) + step("resize", 0, 90) + step("create", 1, 30, 0, 0, 60, 0) + take,
     "requested": two + take + step("requested", 72) + step("resize", 1, 10) +
     step("requested", 60) + take + step("destroy", 0) + step("destroy", 1) + take +
     step("requested", 0) + take + step("requested", 128) + take,
+    # class 2 grows around class 3, which goes; then it is brought together in steps
+    "relocation": step("create", 1, 20, 0, 0, 90, 0) + step("create", 2, 10, 0, 0, 10, 0) +
+    step("create", 3, 60, 0, 0, 60, 0) + take + step("destroy", 3) + step("set", 1, 50, 0, 80, 0) +
+    step("set", 2, 20, 0, 60, 0) + take + step("destroy", 2) + take * 12,
+    "refused": step("create", 1, 20, 0, 0, 20, 0) + step("create", 2, 20, 0, 0, 20, 0) + take +
+    step("set", 1, 60, 0, 60, 0) + take + step("destroy", 2) + take * 2 + step("converge", 0xee) * 12 +
+    step("relocation", 0) + take * 2 + step("relocation", 1) + take * 3,
+    "aligned": step("create", 1, 5, 0, 0, 5, 0) + step("create", 2, 32, 4, 0, 64, 0) + take +
+    step("resize", 2, 64) + step("create", 3, 48, 4, 0, 48, 0) + take + step("resize", 2, 16) +
+    step("change", 2, 2, 34, 9, 2, 45, 3) + step("resize", 2, 32) + take * 2,
     "changes": two + step("change", 1 | PLUG, 0, 126, 2) + step("change", 2 | PLUG, 1, 0, 20, 2, 80, 5) +
     step("change", 1 | UNPLUG, 1, 0, 20) + step("change", 1 | PLUG | 0x10, 0xf0, 1, 0, 1) +
     step("change", 7 | PLUG) + step("change", 1 | PLUG | 0x40, 1, 0, 1),
@@ -58,11 +68,11 @@ seeds = {
     "raw": raw(0, 0) + raw(1, 0) + raw(2, 0) + raw(3, 1, le(0, 4) + le(126, 4) + le(2, 4) + bytes(4)) +
     raw(6, 1, le(1, 4) + bytes(12)) + raw(5, 1, bytes(96)) + raw(7, 0) + raw(3, 2, bytes(16)) +
     raw(0, 0, room=3),
-    "load": step("load", le(0x314e5a50, 4), le(1, 4), le(128, 4), le(128, 4), le(2 << 20, 8),
-                 le(7, 4), le(0, 4), le(9, 4), le(0, 4), le(1, 4), le(0, 4),
+    "load": step("load", le(0x314e5a50, 4), le(2, 4), le(128, 4), le(128, 4), le(2 << 20, 8),
+                 le(7, 4), le(0, 4), le(9, 4), le(0, 4), le(1, 4), le(0, 4), bytes(32),
                  le(0, 4), le(126, 4), le(2, 4)),
-    "names": step("create", 0xf1, b"abc", 5, 0, 5, 0) + step("create", 0xf2, b"a.b-_9", 5, 0, 5, 70) +
-    step("create", 0xff, b"x" * 45, 5, 0, 5, 0) + step("create", 0xf0, 5, 0, 5, 0),
+    "names": step("create", 0xf1, b"abc", 5, 0, 0, 5, 0) + step("create", 0xf2, b"a.b-_9", 5, 0, 0, 5, 70) +
+    step("create", 0xff, b"x" * 45, 5, 0, 0, 5, 0) + step("create", 0xf0, 5, 0, 5, 0),
 }
 
 os.makedirs(sys.argv[1])

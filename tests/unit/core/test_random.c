@@ -32,7 +32,7 @@ struct model_class {
 	char name[PZ_NAME_MAX + 1];
 	char cookie[PZ_COOKIE_MAX + 1];
 	uint32_t id, size, guarantee, limit, align, reclaim_seq;
-	bool dying;
+	bool dying, relocating;
 };
 
 struct model {
@@ -48,6 +48,7 @@ struct model {
 	const char *what;		/* this step, for messages */
 	/* how much was done, to see that it was not nothing */
 	uint32_t calls, refused, replies[4], failed, moved_blocks, short_steps;
+	uint32_t relocations, given_up, one_extent;
 };
 
 static uint32_t below(struct model *m, uint32_t n)
@@ -157,7 +158,7 @@ static void check_classes(struct model *m, const uint32_t *want)
 	uint32_t i, used = 0;
 
 	for (i = 0; i < m->nr; i++) {
-		const struct model_class *c = &m->classes[i];
+		struct model_class *c = &m->classes[i];
 
 		RULE(pz_class_get(m->sim->pool, i, &info) == 0);
 		RULE(info.id == c->id && !strcmp(info.name, c->name));
@@ -167,7 +168,12 @@ static void check_classes(struct model *m, const uint32_t *want)
 		RULE(info.reclaim_seq == c->reclaim_seq);
 		RULE(info.published == count(want, c->id));
 		RULE(info.plugged == count(m->have, c->id));
-		RULE(info.published <= c->size);
+		RULE(info.published <= c->size || info.relocating);
+		RULE(!info.relocating || (!c->dying && info.published >= c->size));
+		if (c->relocating && !info.relocating)
+			*(info.extents == 1 ? &m->one_extent : &m->given_up) += 1;
+		m->relocations += info.relocating && !c->relocating;
+		c->relocating = info.relocating;
 		RULE(info.align == c->align);
 		check_align(m, want, c);
 	}
@@ -186,7 +192,7 @@ static void check_classes(struct model *m, const uint32_t *want)
 	for (i = 0; i < m->nr; i++) {
 		const struct model_class *c = &m->classes[i];
 
-		if (count(want, c->id) == c->size)
+		if (count(want, c->id) >= c->size)
 			continue;
 		lacks = true;
 		RULE(used + c->align > m->requested || !has_place(m, want, c->align));
@@ -209,7 +215,7 @@ static void check_moves(struct model *m, const uint32_t *want)
 		bool settled = now && now->id == c->id && now->size == c->size &&
 			       m->published_before[i] == c->size;
 
-		if (!now || now->id != c->id || !any || m->reset)
+		if (!now || now->id != c->id || !any || m->reset || c->relocating || now->relocating)
 			continue;
 		for (b = 0; b < NR; b++) {
 			if (settled)
@@ -726,9 +732,10 @@ static void run(uint64_t seed)
 	for (i = 0; i < steps; i++)
 		step(m);
 	print_message("# %u calls, %u of them refused; PLUG and UNPLUG: %u ACK, %u NACK, %u BUSY, %u ERROR;"
-		      " %u extents failed, %u blocks changed; a class was short for %u steps\n",
+		      " %u extents failed, %u blocks changed; a class was short for %u steps;"
+		      " %u relocations, %u to the end\n",
 		      m->calls, m->refused, m->replies[0], m->replies[1], m->replies[2], m->replies[3],
-		      m->failed, m->moved_blocks, m->short_steps);
+		      m->failed, m->moved_blocks, m->short_steps, m->relocations, m->one_extent);
 	sim_close(m->sim);
 	free(m);
 }
