@@ -731,7 +731,7 @@ void pz_pool_publish(struct pz_pool *pool)
 static bool grow_all(struct pz_pool *pool)
 {
 	uint32_t i, used = 0, work = 0;
-	bool changed = false;
+	bool changed = false, counted = false;
 
 	for (i = pool->plan_next; i < pool->nr_classes; i++) {
 		struct pz_class *class = &pool->classes[i];
@@ -743,8 +743,9 @@ static bool grow_all(struct pz_pool *pool)
 			pool->plan_next = i;
 			return changed;
 		}
-		if (!work)
+		if (!counted)
 			used = pz_pool_promised(pool);
+		counted = true;
 		if (class->resized || used < pool->requested)
 			work += pool->wanted.nr + pool->actual.nr;
 		changed |= grow(pool, class, &used);

@@ -62,7 +62,7 @@
 #define PZ_MAX_CLASSES	1024	/* in one pool, memmap included */
 #define PZ_MAX_ALIGN_BYTES (1ull << 30)
 #ifndef PZ_MAX_EXTENTS		/* tests set a lower one */
-#define PZ_MAX_EXTENTS	4096	/* of the wanted and of the actual layout, each */
+#define PZ_MAX_EXTENTS	3072	/* of the wanted and of the actual layout, each */
 #endif
 
 struct pz_pool;
