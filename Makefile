@@ -110,6 +110,9 @@ fuzz-coverage: ## which lines of hv/core the fuzzer's corpus reaches; needs clan
 fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times; needs clang, llvm (20 min the first time)
 	@tests/fuzz/fuzz-device
 
+test-pzoned: all ## three VMs under one budget, most classes in permanent OOM (3 min)
+	@exec $(prove) tests/pzoned/*.t
+
 sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot
 	@$(SUBMAKE) -C tests/sim run
 
