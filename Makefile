@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim bench-core check clean distclean \
+	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
