@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench-core check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -100,6 +100,9 @@ test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lo
 	@guest-kernel/build debug
 	@PZONE_KERNEL=$(BUILD)/kernel-debug/bzImage PZONE_MEM=2G PZONE_SLOW=4 PZONE_TEST_TIMEOUT=3600 \
 		PZONE_STRESS_OPS=$(or $(OPS),10000) $(prove) tests/guest/08-stress.t
+
+test-libvirt-13: deps ## the tools against Debian 13's libvirt 11.3, in a Debian of its own (root; 4 min)
+	@tests/lib/libvirt-13
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
 	@$(SUBMAKE) -C tests/fuzz fuzz
