@@ -31,6 +31,8 @@ seeds = {
     "grow-and-shrink": converge + step("resize", A, 40) + converge + step("resize", A, 3) + converge + query,
     "memory-moves": converge + step("resize", A, 0) + step("resize", B, 60) + converge + converge + query,
     "destroy-and-create": converge + step("destroy", A) + step("create", C, 0, 20) + converge + converge + query,
+    "aligned": converge + step("create", C, 7, 16, 0, 32, 3) + converge + step("resize", A, 0) + converge +
+               step("resize", C, 32) + converge + query,
     "half-way": converge + step("resize", A, 2) + step("create", C, 0, 60) + step("converge", 0xff) + query +
                 step("driver", PZONE) + converge,
     "reclaim-and-report": converge + step("reclaim", A, 4) + step("request", REPORT, 0, 2, 7, 0, 1, 9, 1, 2) + query,

@@ -620,6 +620,9 @@ static void step_create(Input *in)
     put_size(args, "size", in);
     put_size_if(how & 1, args, "guarantee", in);
     put_size_if(how & 2, args, "limit", in);
+    if (how & 4) {
+        qdict_put_int(args, "align", BLOCK_SIZE << get_byte(in) % 8);
+    }
     qmp_run("pzone-create", args);
 }
 
