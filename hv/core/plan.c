@@ -21,8 +21,13 @@
  * the last one the end that joins free blocks (the upper one if in doubt: it grew
  * there).
  *
+ * For an aligned class all of this goes by what of a run begins and ends on its
+ * alignment.
+ *
  * All of it is a few passes over the extents for each class that gets something,
- * and a sort if it gets several pieces, however badly a guest has cut its memory.
+ * and a sort if it gets several pieces; the extents are at most PZ_MAX_EXTENTS, and
+ * MAX_WORK bounds how many classes get something in one call. Bringing a class in
+ * several extents together again is relocate.c's.
  */
 #include <stdlib.h>
 
@@ -44,8 +49,7 @@ enum {
 	RANK_ELSEWHERE,
 };
 
-/* Extents looked at in one call, before the rest waits for the next; and how many
- * there may be of a layout before a class gets no more pieces. */
+/* Extents looked at in one call, before the rest waits for the next. */
 #define MAX_WORK	8192
 
 enum kind {

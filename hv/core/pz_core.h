@@ -15,17 +15,23 @@
  *     - a block that is plugged for class A is never wanted by class B: it is
  *       promised again only after the guest has given it back;
  *     - memmap + the sizes of all classes <= requested;
- *     - the blocks published for a class are at most its size; they are fewer
- *       only while what is wanted or plugged already comes to `requested`, that
- *       is, while others have not given back yet what they are to give back. So
- *       the guest never has more than `requested` in its hands, not for a moment
- *       (except what it had when `requested` went down);
+ *     - the blocks published for a class are at most its size, and more only
+ *       while it is relocated; they are fewer only while what is wanted or plugged
+ *       already comes to `requested`, that is, while others have not given back
+ *       yet what they are to give back, or while no free place has the class's
+ *       alignment, or while a layout has PZ_MAX_EXTENTS. So the guest never has
+ *       more than `requested` in its hands, not for a moment (except what it had
+ *       when `requested` went down). What one call can't give out at a bounded
+ *       cost, the next requests do;
+ *     - each extent wanted for a class begins and ends on its alignment;
+ *     - each layout has at most PZ_MAX_EXTENTS, whatever a guest does: so the cost
+ *       of each call is bounded;
  *     - the end of the region is memmap's and holds nothing else.
  *
  * Where classes live (plan.c has the how)
  *
- *   A class that is settled and has something plugged never moves, whatever others
- *   do. Free means here: wanted by nobody, plugged for nobody.
+ *   A class that is settled and has something plugged moves only as a whole, to
+ *   become one extent (relocate.c), whatever others do. Free means here: wanted by nobody, plugged for nobody.
  *   The bound on fragmentation, for a class that gets s more blocks while F blocks
  *   are free in G runs:
  *     - it is one extent if it had none and a free run holds s;
@@ -39,8 +45,9 @@
  *     - while nothing of any class is plugged (before the guest's driver, after a
  *       reset), every class is one extent.
  *   A class that lacks blocks gets them as they come free, piece by piece.
- *   Not there: a planned relocation, which brings a plugged class together again
- *   in steps, through free blocks.
+ *   For an aligned class a run counts with what of it begins and ends on the alignment.
+ *   A plugged class in several extents is brought back to one, in steps, where a run
+ *   of free blocks and its own holds it (relocate.c).
  *
  *   The request half (pz_pool_handle_request) is what a guest can reach: it
  *   reads a private copy of the request, checks all of it, then acts.

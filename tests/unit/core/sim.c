@@ -101,7 +101,7 @@ void sim_open(struct sim *sim, uint32_t nr_blocks, uint32_t requested)
 {
 	struct pz_error err;
 
-	*sim = (struct sim) { .nr_blocks = nr_blocks, .seed = 88172645463325252ull };
+	*sim = (struct sim) { .nr_blocks = nr_blocks, .pinned = UINT32_MAX, .seed = 88172645463325252ull };
 	sim->plugged = calloc(nr_blocks, sizeof(*sim->plugged));
 	assert_non_null(sim->plugged);
 	assert_int_equal(pz_pool_new(nr_blocks, SIM_BLOCK, requested, &ops, sim, &sim->pool, &err), 0);
@@ -268,8 +268,14 @@ static void send(struct sim *sim, uint16_t type, bool memmap, unsigned int skip_
 			continue;
 		if (skip_percent && from - b > 1 && sim_random(sim, 100) < skip_percent)
 			from = b + 1 + sim_random(sim, from - b - 1);
+		if (!plugging && b <= sim->pinned && sim->pinned < from) {
+			from = b == sim->pinned ? b + 1 : sim->pinned;
+			if (from > sim->pinned)
+				continue;
+		}
 		e[nr++] = (struct pz_extent) { id, b, from - b };
 	}
+	sim->requests += !!nr;
 	if (nr)
 		assert_int_equal(sim_change(sim, type, e, nr), sim->busy ? VIRTIO_PZONE_RESP_BUSY :
 				 VIRTIO_PZONE_RESP_ACK);
@@ -287,4 +293,13 @@ void sim_converge(struct sim *sim, unsigned int skip_percent)
 	assert_int_equal(pz_class_by_id(sim->pool, 0, &info), 0);
 	if (info.plugged && info.plugged == info.published)
 		send(sim, VIRTIO_PZONE_REQ_PLUG, false, skip_percent);
+}
+
+void sim_follow(struct sim *sim, unsigned int skip_percent)
+{
+	struct pz_pool_info info;
+
+	sim_converge(sim, skip_percent);
+	pz_pool_info(sim->pool, &info);
+	assert_int_equal(sim_report(sim, info.generation, NULL, 0), VIRTIO_PZONE_RESP_ACK);
 }

@@ -18,10 +18,12 @@ struct sim {
 	uint32_t nr_blocks;
 	bool *plugged;		/* by block, as the device was told */
 	bool busy;
+	uint32_t pinned;	/* a block that sim_converge() can't give back */
 	int fail;		/* what plug and unplug return; 0: they work */
 	unsigned int fail_percent; /* fail at random instead; see sim_random() */
 	uint64_t seed;
 	/* what the core said since sim_forget_calls() */
+	unsigned int requests;	/* PLUG and UNPLUG of sim_converge() */
 	unsigned int layout_changed, reported, events, changes;
 	int results[VIRTIO_PZONE_MAX_ENTRIES]; /* of the plugs and unplugs, in order */
 	uint32_t event_class, event_kind, event_wanted, reported_last;
@@ -57,6 +59,8 @@ struct virtio_pzone_resp sim_header(const struct sim *sim);
 /* One step of an honest guest: unplug what no one wants of it, then plug what it got.
  * Each extent is skipped with this probability. */
 void sim_converge(struct sim *sim, unsigned int skip_percent);
+/* The same with a REPORT of the layout that it has followed, which may start a relocation. */
+void sim_follow(struct sim *sim, unsigned int skip_percent);
 bool sim_settled(const struct sim *sim);
 
 #endif

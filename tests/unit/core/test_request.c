@@ -435,12 +435,117 @@ static void events(void **state)
 	sim_close(&sim);
 }
 
+/* A guest can't cut its memory into more pieces than PZ_MAX_EXTENTS; it can always
+ * give back whole ones, and parts at an end. */
+static void too_many_pieces(void **state)
+{
+	const uint32_t nr = 8192, memmap = pz_memmap_blocks(nr, SIM_BLOCK);
+	struct pz_extent e = { 0, nr - memmap, memmap };
+	struct pz_class_info info;
+	struct sim sim;
+	uint32_t i, id;
+
+	(void)state;
+	sim_open(&sim, nr, nr);
+	assert_int_equal(sim_create(sim.pool, "a", 7000, 0, 7000, NULL, &id, NULL), 0);
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_PLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	for (i = 0; i < PZ_MAX_EXTENTS; i++) {
+		e = (struct pz_extent) { id, 2 * i, 1 };
+		assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_PLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+		assert_int_equal(sim_status(&sim, 0), i + 1 < PZ_MAX_EXTENTS ? VIRTIO_PZONE_OK :
+				 VIRTIO_PZONE_AGAIN);
+	}
+	assert_int_equal(sim.changes, 0);
+	assert_int_equal(pz_pool_actual(sim.pool, 0, NULL, 0), PZ_MAX_EXTENTS);
+	/* Between two that are there, and behind the last: no new piece. */
+	e = (struct pz_extent) { id, 1, 1 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_PLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(sim_status(&sim, 0), VIRTIO_PZONE_OK);
+	e = (struct pz_extent) { id, 2 * PZ_MAX_EXTENTS - 3, 100 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_PLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(sim_status(&sim, 0), VIRTIO_PZONE_OK);
+	e = (struct pz_extent) { id, 2 * PZ_MAX_EXTENTS + 200, 100 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_PLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(sim_status(&sim, 0), VIRTIO_PZONE_OK);
+	/* A hole: refused. An end, the whole: not. */
+	e = (struct pz_extent) { id, 2 * PZ_MAX_EXTENTS + 210, 10 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(sim_status(&sim, 0), VIRTIO_PZONE_AGAIN);
+	e = (struct pz_extent) { id, 2 * PZ_MAX_EXTENTS + 290, 10 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	assert_int_equal(sim_status(&sim, 0), VIRTIO_PZONE_OK);
+	for (i = 0; i < 40; i++)
+		sim_converge(&sim, 0);
+	assert_true(sim_settled(&sim));
+	pz_class_by_id(sim.pool, id, &info);
+	assert_int_equal(info.plugged, 7000);
+	sim_close(&sim);
+}
+
+/* 1,000 classes wait for one that goes: they get it in a few requests each. */
+static void many_wait(void **state)
+{
+	struct pz_class_info info;
+	struct sim sim;
+	uint32_t i, steps;
+	char name[16];
+
+	(void)state;
+	sim_open(&sim, 16384, 16384);
+	assert_int_equal(sim_create(sim.pool, "big", 16000, 0, 16000, NULL, NULL, NULL), 0);
+	sim_converge(&sim, 0);
+	assert_int_equal(pz_class_destroy(sim.pool, "big", NULL), 0);
+	for (i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		assert_int_equal(sim_create(sim.pool, name, 16, 0, 16, NULL, NULL, NULL), 0);
+	}
+	for (steps = 0; steps < 2000 && !(sim_settled(&sim) && info.plugged == 16); steps++) {
+		sim_converge(&sim, 0);
+		pz_class_find(sim.pool, name, &info);
+	}
+	print_message("# %u rounds\n", steps);
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(pz_class_get(sim.pool, i, &info), 0);
+		assert_int_equal(info.plugged, 16);
+		assert_int_equal(info.extents, 1);
+	}
+	sim_close(&sim);
+}
+
+/* A shrink by 1 GiB of free memory is one request and one call of the device. */
+static void shrink_cost(void **state)
+{
+	const uint32_t gib = (1ull << 30) / SIM_BLOCK;
+	struct sim sim;
+
+	(void)state;
+	sim_open(&sim, 4096, 4096);
+	assert_int_equal(sim_create(sim.pool, "a", 3 * gib, 0, 4 * gib, NULL, NULL, NULL), 0);
+	assert_int_equal(sim_create(sim.pool, "b", gib, 0, gib, NULL, NULL, NULL), 0);
+	sim_converge(&sim, 0);
+	assert_int_equal(pz_class_resize(sim.pool, "a", 2 * gib, NULL), 0);
+	sim_forget_calls(&sim);
+	sim.requests = 0;
+	sim_converge(&sim, 0);
+	assert_true(sim_settled(&sim));
+	assert_int_equal(sim.requests, 1);
+	assert_int_equal(sim.changes, 1);
+	/* Nor does growing by it, whatever its size. */
+	assert_int_equal(pz_class_resize(sim.pool, "a", 4 * gib, NULL), 0);
+	sim_converge(&sim, 0);
+	assert_int_equal(sim.requests, 2);
+	assert_int_equal(sim.changes, 1);
+	sim_close(&sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(framing), cmocka_unit_test(most_entries), cmocka_unit_test(queries),
 		cmocka_unit_test(change_errors), cmocka_unit_test(statuses), cmocka_unit_test(reports),
 		cmocka_unit_test(events),
+		cmocka_unit_test(too_many_pieces), cmocka_unit_test(many_wait),
+		cmocka_unit_test(shrink_cost),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
