@@ -27,7 +27,7 @@
 #define RESPONSE_POLL	(5 * HZ)
 
 /* More extents or classes than this are a mistake of the host's. */
-#define MAX_LAYOUT	(1u << 20)
+#define MAX_LAYOUT	BIT(20)
 
 struct virtio_mem_pzone {
 	struct virtio_device *vdev;

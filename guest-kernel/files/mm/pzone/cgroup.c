@@ -52,8 +52,10 @@ int pzone_task_nid(struct task_struct *task)
 	return nid;
 }
 
-/* Act for the owner of an address space. Where it is not known (without
- * CONFIG_MEMCG, or in fork) all stays as it is. */
+/*
+ * Act for the owner of an address space. Where it is not known (without
+ * CONFIG_MEMCG, or in fork) all stays as it is.
+ */
 unsigned int __pzone_act_for_owner(struct mm_struct *mm)
 {
 	unsigned int old = current->pzone_acting;
@@ -194,8 +196,10 @@ static int pzone_css_online(struct cgroup_subsys_state *css)
 	return 0;
 }
 
-/* Class of the task that is about to move; cgroup_mutex. As in cpuset, all tasks
- * of one migration come from one cgroup. */
+/*
+ * Class of the task that is about to move; cgroup_mutex. As in cpuset, all tasks
+ * of one migration come from one cgroup.
+ */
 static int attach_from;
 
 static int pzone_can_attach(struct cgroup_taskset *tset)

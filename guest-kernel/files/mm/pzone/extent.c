@@ -359,8 +359,10 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	return rc;
 }
 
-/* Nothing may be moved out of the way: late, the host changed its mind, or the
- * class would kill somebody for want of what is being taken. */
+/*
+ * Nothing may be moved out of the way: late, the host changed its mind, or the
+ * class would kill somebody for want of what is being taken.
+ */
 bool pzone_in_a_hurry(const struct pzone_pool *pool)
 {
 	return atomic_read(&pool->kicked) || time_after(jiffies, pool->take_until) ||

@@ -37,8 +37,10 @@ struct pzone_node {
 	bool prepared;
 	/* Taken by a class or as a pool's park; pzone_mutex. */
 	bool used;
-	/* Allocations are routed here: from when the class first has memory until
-	 * it is destroyed. Written by the worker, read locklessly. */
+	/*
+	 * Allocations are routed here: from when the class first has memory until
+	 * it is destroyed. Written by the worker, read locklessly.
+	 */
 	bool live;
 	/* One entry: the node's ZONE_MOVABLE, populated or not. */
 	struct zonelist *zonelist;
@@ -52,14 +54,16 @@ struct pzone_node {
 	bool move_memory;
 	/* A task left, maybe without all of its memory. */
 	bool left_behind;
-	/* Processes whose memory came along, those that wait for it, and pages
-	 * that they left behind. */
+	/*
+	 * Processes whose memory came along, those that wait for it, and pages
+	 * that they left behind.
+	 */
 	atomic64_t moves;
 	atomic_t moves_pending;
 	atomic64_t move_failed;
 	/* See pressure.c. */
 	atomic64_t stall_us;
-	spinlock_t pressure_lock;
+	spinlock_t pressure_lock;	/* the window */
 	u64 window_us;
 	unsigned long window_end, pressure_again;
 	unsigned long refault_base, refault_told;

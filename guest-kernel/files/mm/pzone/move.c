@@ -16,8 +16,10 @@
 
 #include "internal.h"
 
-/* Off: what a task has stays where it is, only new memory is of the new class. The
- * class that it goes to (or comes from, if it goes to none) has a switch, too. */
+/*
+ * Off: what a task has stays where it is, only new memory is of the new class. The
+ * class that it goes to (or comes from, if it goes to none) has a switch, too.
+ */
 bool pzone_move_memory = true;
 
 struct move {
@@ -39,8 +41,10 @@ static bool may_move(struct folio *folio, int *nid)
 	struct pzone_node *node = pzone_node_of(*nid);
 	struct zone *zone;
 
-	/* Page cache is of whoever read it. Refusing would end the migration of
-	 * all that is behind it, so give it another page where it is. */
+	/*
+	 * Page cache is of whoever read it. Refusing would end the migration of
+	 * all that is behind it, so give it another page where it is.
+	 */
 	if (!folio_test_anon(folio)) {
 		*nid = folio_nid(folio);
 		return true;

@@ -54,7 +54,8 @@ void pzone_oom_grown(struct pzone_node *node)
 {
 	spin_lock(&node->oom_lock);
 	node->oom_waiting = false;
-	node->oom_until = node->oom_again = jiffies;
+	node->oom_until = jiffies;
+	node->oom_again = node->oom_until;
 	spin_unlock(&node->oom_lock);
 	atomic_inc(&node->grown);
 	wake_up_all(&node->oom_wait);
@@ -75,7 +76,8 @@ static long wait_budget(struct pzone_node *node)
 
 	spin_lock(&node->oom_lock);
 	if (!node->oom_waiting && time_after_eq(now, node->oom_again)) {
-		node->oom_waiting = first = true;
+		first = true;
+		node->oom_waiting = true;
 		node->oom_until = now + msecs_to_jiffies(READ_ONCE(pzone_oom_wait_ms));
 		node->oom_again = node->oom_until + OOM_WAIT_PAUSE;
 	}
@@ -130,8 +132,10 @@ bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelis
 		wait_event_killable_timeout(node->oom_wait, !READ_ONCE(node->taking), HZ);
 		return !fatal_signal_pending(current);
 	}
-	/* Nobody can be killed: who must not fail goes elsewhere, the others are
-	 * kept from trying in a loop. */
+	/*
+	 * Nobody can be killed: who must not fail goes elsewhere, the others are
+	 * kept from trying in a loop.
+	 */
 	if (atomic_xchg(&node->oom_nobody, 0)) {
 		if (gfp & __GFP_NOFAIL) {
 			*zonelist = node_zonelist(numa_mem_id(), gfp);
@@ -175,10 +179,10 @@ static int count_pmd(pmd_t *pmd, unsigned long addr, unsigned long next, struct 
 		spin_unlock(ptl);
 		return 0;
 	}
-	start = pte = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	start = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
 	if (!start)
 		return 0;
-	for (; addr < next; pte++, addr += PAGE_SIZE) {
+	for (pte = start; addr < next; pte++, addr += PAGE_SIZE) {
 		page = pte_present(*pte) ? vm_normal_page(walk->vma, addr, *pte) : NULL;
 		count->pages += page && page_to_nid(page) == count->nid;
 	}

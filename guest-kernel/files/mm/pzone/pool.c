@@ -43,6 +43,7 @@
 #define PZONE_TAKE_TIME		(10 * HZ)
 #define PZONE_RETAKE_TIME	HZ
 
+/* See internal.h for what it keeps. */
 DEFINE_MUTEX(pzone_mutex);
 LIST_HEAD(pzone_pools);
 
@@ -251,7 +252,8 @@ static void attach_node(struct pzone_class *class)
 		return;
 
 	node->move_memory = true;
-	node->left_behind = node->growing = false;
+	node->left_behind = false;
+	node->growing = false;
 	pzone_oom_reset(node);
 	pzone_pressure_reset(node);
 	mutex_lock(&pzone_mutex);
@@ -272,7 +274,8 @@ static struct pzone_class *create_class(struct pzone_pool *pool,
 	class->id = from->id;
 	strscpy(class->name, from->name);
 	/* Orders given before we knew the class are not replayed. */
-	class->reclaim_seq = class->reclaim_done_seq = from->reclaim_seq;
+	class->reclaim_seq = from->reclaim_seq;
+	class->reclaim_done_seq = from->reclaim_seq;
 	mutex_lock(&pzone_mutex);
 	list_add_tail(&class->list, &pool->classes);
 	mutex_unlock(&pzone_mutex);

@@ -19,8 +19,10 @@
 #define PRESSURE_US		(100 * USEC_PER_MSEC)
 #define PRESSURE_WINDOW		HZ
 
-/* A class asks for at least this part of its size, and so much, or a growing one
- * would come back for every block; and for no more than its size again. */
+/*
+ * A class asks for at least this part of its size, and so much, or a growing one
+ * would come back for every block; and for no more than its size again.
+ */
 #define WANTED_PART		16
 #define WANTED_MIN		PHYS_PFN(SZ_4M)
 
@@ -52,7 +54,8 @@ void pzone_pressure_reset(struct pzone_node *node)
 	atomic_set(&node->events_pending, 0);
 	spin_lock(&node->pressure_lock);
 	node->window_us = 0;
-	node->window_end = node->pressure_again = jiffies;
+	node->window_end = jiffies;
+	node->pressure_again = jiffies;
 	spin_unlock(&node->pressure_lock);
 }
 
@@ -89,8 +92,10 @@ void __pzone_stall_begin(struct pzone_stall *stall, const struct zonelist *zonel
 {
 	const struct pzone_node *node = pzone_zonelist_node(zonelist);
 
-	/* What reclaim allocates itself (zram) is ordinary memory, as it is for kswapd:
-	 * a class that is full could not swap out otherwise. */
+	/*
+	 * What reclaim allocates itself (zram) is ordinary memory, as it is for kswapd:
+	 * a class that is full could not swap out otherwise.
+	 */
 	pzone_act(PZONE_ACT_NONE);
 	stall->start = node ? ktime_get_ns() : 0;
 }

@@ -14,8 +14,10 @@
 
 static struct kobject *pzone_kobj, *class_dir, *pool_dir;
 
-/* A directory and what it shows. The object outlives the directory's readers:
- * sysfs waits for them when the directory goes. */
+/*
+ * A directory and what it shows. The object outlives the directory's readers:
+ * sysfs waits for them when the directory goes.
+ */
 struct pzone_dir {
 	struct kobject kobj;
 	void *object;
@@ -30,15 +32,17 @@ struct pzone_attr {
 
 static ssize_t dir_show(struct kobject *kobj, struct attribute *attr, char *buf)
 {
-	return container_of(attr, struct pzone_attr, attr)->show(
-		container_of(kobj, struct pzone_dir, kobj)->object, buf);
+	const struct pzone_dir *dir = container_of(kobj, struct pzone_dir, kobj);
+
+	return container_of(attr, struct pzone_attr, attr)->show(dir->object, buf);
 }
 
 static ssize_t dir_store(struct kobject *kobj, struct attribute *attr, const char *buf,
 			 size_t count)
 {
-	return container_of(attr, struct pzone_attr, attr)->store(
-		container_of(kobj, struct pzone_dir, kobj)->object, buf, count);
+	const struct pzone_dir *dir = container_of(kobj, struct pzone_dir, kobj);
+
+	return container_of(attr, struct pzone_attr, attr)->store(dir->object, buf, count);
 }
 
 static void dir_release(struct kobject *kobj)
@@ -125,6 +129,7 @@ static ssize_t class_reclaim_store(void *object, const char *buf, size_t count)
 		return count;
 	return signal_pending(current) ? -EINTR : -EAGAIN;
 }
+
 static struct pzone_attr class_reclaim_attr = {
 	.attr = { .name = "reclaim", .mode = 0644 },
 	.show = class_reclaim_show, .store = class_reclaim_store };
@@ -149,6 +154,7 @@ static ssize_t class_move_memory_store(void *object, const char *buf, size_t cou
 	WRITE_ONCE(class->node->move_memory, move);
 	return count;
 }
+
 static struct pzone_attr class_move_memory_attr = {
 	.attr = { .name = "move_memory", .mode = 0644 },
 	.show = class_move_memory_show, .store = class_move_memory_store };
@@ -160,6 +166,7 @@ static ssize_t class_used_show(void *object, char *buf)
 
 	return sysfs_emit(buf, "%llu\n", size > free ? size - free : 0);
 }
+
 static struct pzone_attr class_used_attr = {
 	.attr = { .name = "used", .mode = 0444 }, .show = class_used_show };
 
@@ -185,6 +192,7 @@ static ssize_t class_extents_show(void *object, char *buf)
 	}
 	return len;
 }
+
 static struct pzone_attr class_extents_attr = {
 	.attr = { .name = "extents", .mode = 0444 }, .show = class_extents_show };
 
@@ -195,6 +203,7 @@ static ssize_t class_events_show(void *object, char *buf)
 	return sysfs_emit(buf, "oom %llu\noom_kill %llu\n",
 			  COUNTER(oom_events), COUNTER(oom_kills));
 }
+
 static struct pzone_attr class_events_attr = {
 	.attr = { .name = "events", .mode = 0444 }, .show = class_events_show };
 
