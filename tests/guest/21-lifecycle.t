@@ -66,11 +66,11 @@ def has(vm, option):
 
 
 def sleep(t, vm):
-    if not has(vm, 'SUSPEND'):
-        t.skip('suspend to idle', 'this guest kernel has no CONFIG_SUSPEND')
+    if not has(vm, 'SUSPEND') or vm.run('[ -e /sys/class/rtc/rtc0/wakealarm ]').status:
+        t.skip('suspend to idle', 'this guest kernel has no CONFIG_SUSPEND, or no clock that wakes it')
         return
     t.leave('db', 'db', 'pz-verify 20', 'filled')
-    vm.sh('rtcwake -m freeze -s 2 || echo freeze > /sys/power/state', 60)
+    vm.sh('echo +3 > /sys/class/rtc/rtc0/wakealarm && echo freeze > /sys/power/state', 60)
     settled(t, vm, {'db': 192, 'web': 96}, 'after suspend to idle all is there')
     t.left_well('db')
 
@@ -103,7 +103,7 @@ def hot_unplug(t, vm):
         return
     vm.qmp.command('device_del', id='spare')
     vm.qmp.wait_event('DEVICE_DELETED', 30, lambda data: data.get('device') == 'spare')
-    t.equal([p['id'] for p in vm.qmp.command('query-pzone')], ['late', 'fast'], 'an empty pool is unplugged')
+    t.equal(sorted(p['id'] for p in vm.qmp.command('query-pzone')), ['fast', 'late'], 'an empty pool is unplugged')
 
 
 def hot_plug(t, vm):
