@@ -481,7 +481,7 @@ class Driver:
         self.kick(queue)
         return self.wait(queue)
 
-    def wait(self, queue, timeout=10.0):
+    def wait(self, queue, timeout=TIMEOUT_S):
         """The number of bytes written to the chain that is used next."""
         ring = self.rings[queue]
         end = time.monotonic() + timeout

@@ -60,7 +60,9 @@ def good_guest():
         d.report({"id": db, "state": PARTIAL, "stuck": 100})
         c = q.klass("p0", "db")
         same((c["state"], c["report"]["stuck"]), ("partial", 200 * MiB), "REPORT partial: how much is stuck")
+        like(c.get("last-error", ""), ["'p0'", "'db'", "200 MiB"], "... and last-error says so to people")
         q.qmp("pzone-resize", pool="p0", name="db", size=300 * MiB)
+        same("last-error" in q.klass("p0", "db"), False, "... until something else is wanted")
         same(q.klass("p0", "db")["state"], "shrinking", "partial is forgotten when something else is wanted")
         d.converge()
         same((q.klass("p0", "db")["actual"], q.klass("p0", "db")["state"]), (300 * MiB, "settled"), "shrunk")
@@ -112,6 +114,34 @@ def good_guest():
         same(d.actual(), [], "reset: STATE is empty")
         d.converge()
         same(q.klass("p0", "db")["state"], "settled", "reset: the next guest converges")
+
+
+def relocation():
+    """A class in pieces comes together as soon as there is room, and says so."""
+    with Qemu(*pool_args(addr=ADDR, size=512 * MiB, requested=512 * MiB)) as q:
+        for name, size in (("db", 64), ("batch", 64), ("rest", 312)):
+            q.qmp("pzone-create", pool="p0", name=name, size=size * MiB, guarantee=0, limit=GiB // 2)
+        d = Driver(q).start()
+        d.converge()
+        q.qmp("pzone-resize", pool="p0", name="db", size=128 * MiB)
+        d.converge()
+        ok(q.klass("p0", "db")["nr-extents"] > 1, "relocation: a class in pieces")
+        q.qmp("pzone-destroy", pool="p0", name="rest")
+        d.converge()
+        steps, seen, pieces = 0, [], []
+        while steps < 20:
+            c = q.klass("p0", "db")
+            seen.append((c["relocating"], c["state"]))
+            pieces.append(c["nr-extents"])
+            if c["state"] == "settled" and not c["relocating"] and c["nr-extents"] == 1 and c["actual"] == 128 * MiB:
+                break
+            d.converge()
+            steps += 1
+        same((c["nr-extents"], c["actual"], owner_rule(q)), (1, 128 * MiB, True),
+             "relocation: one extent in the end (%s)" % pieces)
+        ok([r for r, _ in seen if r], "relocation: query-pzone says so meanwhile", seen)
+        ok(all(state != "shrinking" for _, state in seen), "relocation: ... and does not call it shrinking", seen)
+        same(books(q, d), [], "relocation: the books agree")
 
 
 def bad_guest():
@@ -299,6 +329,7 @@ def required():
 
 
 good_guest()
+relocation()
 bad_guest()
 plain_guest()
 required()

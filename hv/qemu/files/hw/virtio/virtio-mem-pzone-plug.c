@@ -32,7 +32,7 @@
  * where it takes too long, down to the size of a page.
  */
 #define PZONE_PIECE_MAX (64 * MiB)
-#define PZONE_PIECE_MIN (2 * MiB)
+#define PZONE_PIECE_MIN (8 * MiB)
 #define PZONE_PIECE_SLOW_NS (40 * SCALE_MS)
 #define PZONE_PIECE_FAST_NS (10 * SCALE_MS)
 
@@ -157,7 +157,8 @@ bool virtio_mem_pzone_populate(VirtIOMEMPzone *pz)
     VirtIOMEM *vmem = pz->vmem;
     PzoneChange *change = &changes->change[changes->next];
 
-    if (!changes->plug || !vmem->prealloc || changes->next == changes->nr) {
+    if (!changes->plug || !vmem->prealloc || changes->next == changes->nr ||
+        virtio_mem_is_busy()) {
         return true;
     }
     if (pzone_fits(pz, change)) {

@@ -184,8 +184,10 @@ static PzoneState pzone_class_state(const PzoneView *view,
     if (class->dying) {
         return PZONE_STATE_DESTROYING;
     }
-    if (class->plugged > class->size ||
-        pzone_spread(view, class->id)->misplaced) {
+    /* On its way to one extent it has more for a while, or elsewhere. */
+    if (!class->relocating &&
+        (class->plugged > class->size ||
+         pzone_spread(view, class->id)->misplaced)) {
         return partial ? PZONE_STATE_PARTIAL : PZONE_STATE_SHRINKING;
     }
     if (class->plugged < class->size) {
@@ -561,11 +563,26 @@ static PzoneReport *pzone_report(const VirtIOMEM *vmem,
     return ret;
 }
 
+/* Why the class does not have its size, or NULL. */
+static char *pzone_last_error(const VirtIOMEMPzone *pz,
+                              const struct pz_class_info *class,
+                              PzoneState state)
+{
+    const uint64_t stuck = class->report.stuck_blocks * pz->vmem->block_size;
+    const char *error = pzone_error(pz, class);
+    g_autofree char *size = size_to_str(stuck);
+
+    if (error || state != PZONE_STATE_PARTIAL || !stuck) {
+        return g_strdup(error);
+    }
+    return g_strdup_printf("pool '%s': the guest still uses %s that class '%s'"
+                           " is to give back", pz->name, size, class->name);
+}
+
 static PzoneClass *pzone_class(const VirtIOMEMPzone *pz, const PzoneView *view,
                                const struct pz_class_info *class)
 {
     const VirtIOMEM *vmem = pz->vmem;
-    const char *error = pzone_error(pz, class);
     PzoneSpread *spread = pzone_spread(view, class->id);
     PzoneClass *ret = g_new0(PzoneClass, 1);
 
@@ -576,9 +593,10 @@ static PzoneClass *pzone_class(const VirtIOMEMPzone *pz, const PzoneView *view,
     ret->guarantee = class->guarantee * vmem->block_size;
     ret->limit = class->limit * vmem->block_size;
     ret->align = class->align * vmem->block_size;
+    ret->relocating = class->relocating;
     ret->cookie = g_strdup(class->cookie);
-    ret->state = pzone_class_state(view, class, error);
-    ret->last_error = g_strdup(error);
+    ret->state = pzone_class_state(view, class, pzone_error(pz, class));
+    ret->last_error = pzone_last_error(pz, class, ret->state);
     ret->reclaim_seq = class->reclaim_seq;
     ret->nr_wanted_extents = spread->nr_wanted;
     ret->nr_extents = spread->nr_actual;
@@ -709,8 +727,9 @@ static void pzone_print_class(Monitor *mon, const PzoneClass *class)
     g_autofree char *align = size_to_str(class->align);
 
     monitor_printf(mon, "  class %s: has %s, wanted %s (%s to %s), aligned to"
-                   " %s, %s\n", class->name, actual, size, guarantee, limit,
-                   align, PzoneState_str(class->state));
+                   " %s, %s%s\n", class->name, actual, size, guarantee,
+                   limit, align, PzoneState_str(class->state),
+                   class->relocating ? ", relocating" : "");
     if (class->last_error) {
         monitor_printf(mon, "    error: %s\n", class->last_error);
     }
