@@ -552,7 +552,15 @@ class Driver:
         return self.pz(REPORT, entries, generation)[0]
 
     def converge(self):
-        """What a good guest does: unplug what is not wanted, plug what is, report."""
+        """What a good guest does: unplug what is not wanted, plug what is, report. A new layout: once more."""
+        for _ in range(50):
+            if self._follow(self.generation()):
+                reports = [{"id": c[0]} for c in self.classes().values() if c[0]]
+                return self.report(*reports)
+        raise NoAnswer("the layout does not come to rest")
+
+    def _follow(self, generation):
+        """False when that is not the current layout any more."""
         blocks = {}
         for c, first, nr in self.layout():
             blocks.update((b, c) for b in range(first, first + nr))
@@ -571,7 +579,8 @@ class Driver:
                 else:
                     runs.append([c, b, n])
             for i in range(0, len(runs), 200):
-                resp, _ = self.change(kind, runs[i:i + 200])
+                resp, _ = self.change(kind, runs[i:i + 200], generation)
+                if resp == NACK:
+                    return False
                 assert resp == ACK, "change %d is answered %d" % (kind, resp)
-        reports = [{"id": c[0]} for c in self.classes().values() if c[0]]
-        return self.report(*reports)
+        return True
