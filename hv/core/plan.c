@@ -331,14 +331,13 @@ static uint32_t offset(const struct pz_pool *pool, const struct pz_class *class,
 }
 
 /* May the layout have one piece more? If it has its most, the class gets the rest when
- * there are fewer. */
+ * there are fewer: some of these may join, or those that another class gets. */
 static bool may_cut(struct pz_pool *pool, const struct pz_map *edits)
 {
-	if (pool->wanted.nr + edits->nr < PZ_MAX_EXTENTS)
-		return true;
-	/* Fewer if some of them join. */
-	pool->plan_again = edits->nr > 0;
-	return false;
+	bool may = pool->wanted.nr + edits->nr < PZ_MAX_EXTENTS;
+
+	pool->plan_again |= !may;
+	return may;
 }
 
 /* Take back what is plugged for the class and no longer wanted. What that promises
