@@ -509,13 +509,17 @@ int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_byte
 		pzone_def_cookie(pzone_defs_find(c.new_live, name), cookie);
 	/*
 	 * The device first here: with the new cookie in it, pzoned finds nothing to
-	 * apply when it hears of the metadata, and the class keeps its size.
+	 * apply when it hears of the metadata, and the class keeps its size. Then the
+	 * running metadata: any change of the persistent one makes pzoned look too,
+	 * and what it saw there of old would undo what the device was just told.
 	 */
 	if (cls)
 		rc = pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, guarantee_bytes,
 				    limit_bytes, in_live ? cookie : NULL, err);
 	if (!rc)
-		rc = change_write(&c, true, in_live, err);
+		rc = change_write(&c, false, in_live, err);
+	if (!rc)
+		rc = change_write(&c, true, false, err);
 	if (rc && cls)
 		pzone_live_set(dom, cls->pool, name, PZL_LEFT_OUT, cls->guarantee_bytes,
 			       cls->limit_bytes, cls->cookie, NULL);
