@@ -130,7 +130,7 @@ void pzone_tell_host(struct pzone_node *node, unsigned int kind)
  */
 static u32 wanted_blocks(struct pzone_node *node, const struct pzone_class *class)
 {
-	const struct zone *zone = pzone_zone(node);
+	struct zone *zone = pzone_zone(node);
 	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
 	unsigned long refaults = pzone_refaults(node);
 	unsigned long size = class->given_blocks * class->pool->block_pages;
