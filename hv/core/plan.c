@@ -26,7 +26,7 @@
  *
  * All of it is a few passes over the extents for each class that gets something,
  * and a sort if it gets several pieces; the extents are at most PZ_MAX_EXTENTS, and
- * MAX_WORK bounds how many classes get something in one call. Bringing a class in
+ * PZ_MAX_WORK bounds how many classes get something in one call. Bringing a class in
  * several extents together again is relocate.c's.
  */
 #include <stdlib.h>
@@ -48,9 +48,6 @@ enum {
 	RANK_BEFORE,
 	RANK_ELSEWHERE,
 };
-
-/* Extents looked at in one call, before the rest waits for the next. */
-#define MAX_WORK	8192
 
 enum kind {
 	RUN_FREE,		/* nobody's */
@@ -741,7 +738,7 @@ static bool grow_all(struct pz_pool *pool)
 
 		if (class->published >= class->size)
 			continue;
-		if (work >= MAX_WORK) {
+		if (work >= PZ_MAX_WORK) {
 			pool->behind = true;
 			pool->plan_next = i;
 			return changed;

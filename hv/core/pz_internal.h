@@ -74,6 +74,11 @@ struct pz_walk {
 	uint32_t first, nr, in_a, in_b;
 };
 
+/* Extents that the planner looks at in one call, before the rest waits for the next. */
+#ifndef PZ_MAX_WORK		/* tests set a lower one */
+#define PZ_MAX_WORK	8192
+#endif
+
 #define PZ_NOBODY	UINT32_MAX
 #define PZ_EMPTY	(UINT32_MAX - 1)	/* of an edit: nobody's from now on */
 

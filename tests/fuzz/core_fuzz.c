@@ -17,7 +17,7 @@
  *   - none is unplugged that is not plugged for that class;
  *   - after each step pz_pool_check() holds, and the core's actual layout is the model.
  *
- * It is built with a low PZ_MAX_EXTENTS, so that a guest reaches it.
+ * It is built with a low PZ_MAX_EXTENTS and PZ_MAX_WORK, so that a guest reaches them.
  */
 #undef NDEBUG
 #include <assert.h>
@@ -149,6 +149,8 @@ static void look(struct device *device, uint32_t class_id)
 	assert(info.nr_classes < PZ_MAX_CLASSES);
 	if (!pz_class_by_id(device->pool, class_id, &class))
 		assert(class.id == class_id);
+	if (!pz_class_get(device->pool, 0, &class))
+		assert(!pz_class_find(device->pool, class.name, &class));
 }
 
 static void layout_changed(void *opaque)
@@ -205,13 +207,17 @@ static void check(const struct device *device)
 static void request(struct device *device, const void *from, size_t len, size_t room)
 {
 	uint8_t *req = malloc(len ? len : 1), *resp = malloc(room ? room : 1);
+	struct pz_extent changes[VIRTIO_PZONE_MAX_ENTRIES];
 	struct virtio_pzone_resp header;
+	uint32_t foreseen;
+	bool plugs;
 	ssize_t rc;
 
 	if (!req || !resp)
 		abort();
 	if (len)
 		memcpy(req, from, len);
+	foreseen = pz_pool_changes(device->pool, req, len, &plugs, changes);
 	rc = pz_pool_handle_request(device->pool, req, len, resp, room);
 	if (room < sizeof(header)) {
 		assert(rc == -EINVAL);
@@ -220,6 +226,10 @@ static void request(struct device *device, const void *from, size_t len, size_t 
 		memcpy(&header, resp, sizeof(header));
 		assert(le16toh(header.type) <= VIRTIO_PZONE_RESP_ERROR && !header.reserved);
 		assert(header.type == VIRTIO_PZONE_RESP_ACK || !header.nr);
+		/* NACK: the planner went on meanwhile. */
+		if (foreseen && room >= sizeof(header) + 4 * foreseen)
+			assert(le16toh(header.type) == VIRTIO_PZONE_RESP_NACK ||
+			       le16toh(header.nr) == foreseen);
 		assert(le16toh(header.nr) <= VIRTIO_PZONE_MAX_ENTRIES);
 		assert(rc == (ssize_t)sizeof(header) || header.nr);
 	}
