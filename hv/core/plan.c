@@ -353,8 +353,10 @@ static uint32_t take_own(struct pz_pool *pool, struct pz_class *class, uint32_t 
 	for (i = 0; i < nr && lack > got && may_cut(pool, &edits); i++) {
 		uint32_t n = min_blocks(runs[i].nr, lack - got);
 
-		if (runs[i].cost > room - cost)
+		if (runs[i].cost > room - cost) {
+			class->resized = true;	/* later, then */
 			continue;
+		}
 		edits.e[edits.nr++] = (struct pz_extent) { class->id, runs[i].first, n };
 		cost += runs[i].cost;
 		got += n;
@@ -501,10 +503,11 @@ static bool grow(struct pz_pool *pool, struct pz_class *class, uint32_t *used)
 
 	/* What is plugged for it already is promised already. Only a class whose size
 	 * has changed can have such blocks: one that still lacks some has them back. */
-	if (class->resized && class->plugged)
+	if (class->resized && class->plugged) {
+		class->resized = false;
 		*used += take_own(pool, class, class->size - class->published,
 				  pool->requested - min_blocks(*used, pool->requested), &changed);
-	class->resized = false;
+	}
 	/* No more than `requested` in the guest's hands, not even for a moment. */
 	if (class->published == class->size || *used >= pool->requested)
 		return changed;

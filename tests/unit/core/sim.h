@@ -23,6 +23,7 @@ struct sim {
 	unsigned int fail_percent; /* fail at random instead; see sim_random() */
 	uint64_t seed;
 	/* what the core said since sim_forget_calls() */
+	uint32_t blocks_plugged; /* in all */
 	unsigned int requests;	/* PLUG and UNPLUG of sim_converge() */
 	unsigned int layout_changed, reported, events, changes;
 	int results[VIRTIO_PZONE_MAX_ENTRIES]; /* of the plugs and unplugs, in order */
@@ -53,6 +54,7 @@ uint16_t sim_change_at(struct sim *sim, uint16_t type, uint32_t generation,
 		       const struct pz_extent *extents, uint32_t nr);
 uint16_t sim_report(struct sim *sim, uint32_t generation, const struct virtio_pzone_report *reports,
 		    uint32_t nr);
+uint32_t sim_generation(const struct sim *sim);
 uint32_t sim_status(const struct sim *sim, uint32_t i);
 struct virtio_pzone_resp sim_header(const struct sim *sim);
 

@@ -456,6 +456,34 @@ static void align(void **state)
 	sim_close(&sim);
 }
 
+/* The rest of a unit that the guest has cut through counts in `requested`. */
+static void cut_unit(void **state)
+{
+	struct pz_error err;
+	struct pz_extent e;
+	struct sim sim;
+
+	(void)state;
+	sim_open(&sim, 128, 128);
+	make_aligned(&sim, "huge", 32, 16);
+	make(&sim, "other", 40, 40);
+	settle(&sim);
+	resize(&sim, "huge", 16);
+	e = (struct pz_extent) { info_of(&sim, "huge").id, 17, 15 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	resize(&sim, "other", 20);
+	/* 2 + 16 + 1 + 40 are out, 54 may be. */
+	assert_int_equal(pz_pool_set_requested(sim.pool, 54, &err), 0);
+	resize(&sim, "huge", 32);
+	is_at(&sim, "huge", 0, 16, 0, 0);
+	/* 39 when the other one has given back: the unit with the stuck block it is. */
+	e = (struct pz_extent) { info_of(&sim, "other").id, 52, 20 };
+	assert_int_equal(sim_change(&sim, VIRTIO_PZONE_REQ_UNPLUG, &e, 1), VIRTIO_PZONE_RESP_ACK);
+	is_at(&sim, "huge", 0, 32, 0, 0);
+	settle(&sim);
+	sim_close(&sim);
+}
+
 static void reset(void **state)
 {
 	struct virtio_pzone_report r = { .class_id = 1, .free_bytes = 5 };
@@ -499,7 +527,8 @@ int main(void)
 		cmocka_unit_test(best_fit), cmocka_unit_test(in_place), cmocka_unit_test(few_extents),
 		cmocka_unit_test(bridge), cmocka_unit_test(in_turns), cmocka_unit_test(waits),
 		cmocka_unit_test(budget), cmocka_unit_test(give_up), cmocka_unit_test(moves),
-		cmocka_unit_test(align), cmocka_unit_test(reset),
+		cmocka_unit_test(align), cmocka_unit_test(cut_unit),
+		cmocka_unit_test(reset),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -41,14 +41,6 @@ static struct pz_class_info info_of(const struct sim *sim, const char *name)
 	return info;
 }
 
-static uint32_t generation(const struct sim *sim)
-{
-	struct pz_pool_info info;
-
-	pz_pool_info(sim->pool, &info);
-	return info.generation;
-}
-
 static void within_requested(const struct sim *sim)
 {
 	struct pz_pool_info info;
@@ -64,10 +56,10 @@ static uint32_t follow(struct sim *sim, unsigned int skip_percent)
 
 	for (rounds = 0; quiet < 8; rounds++) {
 		assert_true(rounds < 4000);
-		before = generation(sim);
+		before = sim_generation(sim);
 		sim_follow(sim, skip_percent);
 		within_requested(sim);
-		quiet = generation(sim) == before && (skip_percent || sim->pinned != UINT32_MAX ||
+		quiet = sim_generation(sim) == before && (skip_percent || sim->pinned != UINT32_MAX ||
 						      sim_settled(sim)) ? quiet + 1 : 0;
 	}
 	return rounds;
@@ -102,6 +94,7 @@ static void in_steps(void **state)
 	(void)state;
 	for (spare = 1; spare <= 16; spare *= 4) {
 		open_split(&sim, spare);
+		sim.blocks_plugged = 0;
 		sim_follow(&sim, 0);
 		a = info_of(&sim, "a");
 		assert_true(a.relocating);
@@ -112,6 +105,8 @@ static void in_steps(void **state)
 		assert_false(a.relocating);
 		assert_int_equal(a.extents, 1);
 		assert_int_equal(a.plugged, 60);
+		/* The place that moves the fewest blocks. */
+		assert_int_equal(sim.blocks_plugged, 10);
 		assert_true(rounds < last);
 		last = rounds;
 		sim_close(&sim);
@@ -229,12 +224,12 @@ static void pinned(void **state)
 		assert_true(sim_settled(&sim));
 		given_up += a.extents > 1;
 		/* It is not tried again, until the class changes. */
-		at = generation(&sim);
+		at = sim_generation(&sim);
 		follow(&sim, 0);
-		assert_int_equal(generation(&sim), at);
+		assert_int_equal(sim_generation(&sim), at);
 		sim.pinned = UINT32_MAX;
 		follow(&sim, 0);
-		assert_int_equal(generation(&sim), at);
+		assert_int_equal(sim_generation(&sim), at);
 		resize(&sim, "a", 59);
 		follow(&sim, 0);
 		assert_int_equal(info_of(&sim, "a").extents, 1);
