@@ -129,7 +129,12 @@ static bool is_pressed(const struct balance_class *cls, const struct balance_tun
 	const struct balance_memory *m = &cls->memory;
 	uint64_t us = cls->sampled_us - m->seen_us, refaults;
 
-	if (cls->shortage || cls->dying)
+	if (cls->dying)
+		return true;
+	/* What waits now may wait for the shrink that is under way; somebody wanted that. */
+	if (cls->actual > cls->size)
+		return false;
+	if (cls->shortage)
 		return true;
 	if (!m->seen_us || !us)
 		return false;

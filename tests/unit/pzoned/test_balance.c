@@ -278,6 +278,29 @@ static void test_no_news(void **state)
 	assert_true(c[0].size > size + step);
 }
 
+/* A shrink makes tasks wait; to grow for that would undo it. To the end of a class's memory it is not. */
+static void test_shrink_is_no_pressure(void **state)
+{
+	struct balance_class c[1] = { elastic("c", 64 * MiB, 1024 * MiB) };
+	struct balance_pool pool = { .capacity = 1024 * MiB, .group = BALANCE_NO_GROUP,
+				     .classes = c, .nr_classes = 1 };
+
+	(void)state;
+	c[0].actual = 256 * MiB;	/* of which it should have 64 */
+	c[0].free = 0;
+	for (int r = 1; r < 10; r++) {
+		c[0].sampled_us = r * SECOND;
+		c[0].stall_us += SECOND / 2;
+		c[0].shortage = 32 * MiB;
+		balance_round(&pool, 1, NULL, 0, &balance_defaults, r * SECOND);
+		assert_int_equal(c[0].new_size, 64 * MiB);
+	}
+	c[0].shortage = 256 * MiB;
+	c[0].dying = true;
+	balance_round(&pool, 1, NULL, 0, &balance_defaults, 10 * SECOND);
+	assert_true(c[0].new_size > 64 * MiB);
+}
+
 static void test_oom_event(void **state)
 {
 	struct balance_class c[2] = { elastic("dies", 64 * MiB, 1024 * MiB),
@@ -452,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_first_look),
 		cmocka_unit_test(test_no_news),
+		cmocka_unit_test(test_shrink_is_no_pressure),
 		cmocka_unit_test(test_oom_event),
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_budget_waits),
