@@ -33,6 +33,9 @@ def raw(kind, nr, entries=b"", generation=1, room=255):
 PLUG, UNPLUG = 8, 0     # of STEP_CHANGE's flags
 take = step("converge", 0)
 two = step("create", 0, 40, 0, 0, 80, 5) + step("create", 1, 30, 0, 10, 30, 0)
+split = (step("create", 1, 20, 0, 0, 20, 0) + step("create", 2, 30, 0, 0, 30, 0) +
+         step("create", 3, 4, 0, 0, 4, 0) + take + step("set", 1, 50, 0, 50, 0) + take +
+         step("destroy", 2) + step("requested", 62) + take)
 seeds = {
     "life": two + take + step("resize", 0, 10) + take + step("destroy", 1) + take,
     "elastic": two + take + step("resize", 0, 10) + step("converge", 0x55) +
@@ -45,10 +48,11 @@ seeds = {
     "requested": two + take + step("requested", 72) + step("resize", 1, 10) +
     step("requested", 60) + take + step("destroy", 0) + step("destroy", 1) + take +
     step("requested", 0) + take + step("requested", 128) + take,
-    # class 2 grows around class 3, which goes; then it is brought together in steps
-    "relocation": step("create", 1, 20, 0, 0, 90, 0) + step("create", 2, 10, 0, 0, 10, 0) +
-    step("create", 3, 60, 0, 0, 60, 0) + take + step("destroy", 3) + step("set", 1, 50, 0, 80, 0) +
-    step("set", 2, 20, 0, 60, 0) + take + step("destroy", 2) + take * 12,
+    # class 1 grows behind class 2, which goes; then it is brought together in steps
+    "relocation": split + take * 12,
+    # the guest does not follow: before the new blocks are plugged, before the old are given back
+    "gives-up": split + take + step("report", 0) * 7 + take * 2 + step("resize", 1, 49) +
+    take * 2 + step("report", 0) * 7 + take * 4,
     "refused": step("create", 1, 20, 0, 0, 20, 0) + step("create", 2, 20, 0, 0, 20, 0) + take +
     step("set", 1, 60, 0, 60, 0) + take + step("destroy", 2) + take * 2 + step("converge", 0xee) * 12 +
     step("relocation", 0) + take * 2 + step("relocation", 1) + take * 3,
