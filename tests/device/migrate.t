@@ -4,6 +4,8 @@
 from pzqemu import *
 
 ADDR = 4 * GiB
+TWO_NODES = ("-object", "memory-backend-ram,id=n0,size=128M", "-object", "memory-backend-ram,id=n1,size=128M",
+             "-numa", "node,memdev=n0", "-numa", "node,memdev=n1")
 
 
 def wait_migration(q, wanted="completed"):
@@ -116,8 +118,10 @@ def while_active(tmp):
         q.reset()
         d = Driver(q).start()
         same(d.actual(), actual, "... a reset can't unplug, and who owns what stays known")
+        d.told_of_config()
         q.qmp("migrate_cancel")
         wait_migration(q, "cancelled")
+        ok(d.told_of_config(), "... when it is given up, the guest is told to try again at once")
         same(d.mem(2), 0, "... after it the driver's UNPLUG_ALL works")
         d.converge()
         same((q.klass("p0", "db")["actual"], q.klass("p0", "db")["state"]), (128 * MiB, "settled"),
@@ -160,6 +164,8 @@ def follows(tmp, postcopy=False):
         seen = d.layout()
         ok(sum(n for c, _, n in seen if c == db) == 64, what + "... the guest sees them", seen)
         same(d.change(PLUG, [e for e in seen if e[0] not in (0, db)])[0], BUSY, what + "... and has to wait")
+        d.report()
+        d.told_of_config()
         src.qmp("migrate-set-parameters", max_bandwidth=GiB)
         if postcopy:
             src.qmp("migrate-start-postcopy")
@@ -174,6 +180,7 @@ def follows(tmp, postcopy=False):
         d2 = Driver(dst)
         d2.rings = d.rings
         same(d2.generation(), generation, what + "the wishes have come along")
+        ok(postcopy or d2.told_of_config(), what + "the guest is reminded of them")
         d2.converge()
         p = dst.pool("p0")
         same((p["busy"], {c["name"]: (c["state"], c["actual"]) for c in p["classes"]}),
@@ -209,6 +216,12 @@ try:
             *pool_args(addr=ADDR, pzone="off"))
     refused("a stream with pzone=off into a device with pzone=on", ["'p0'", "'pzone'"], off, *pool_args(addr=ADDR))
     refused("another size", ["0x80000000", "0x100000000"], on, *pool_args(addr=ADDR, size=4 * GiB))
+
+    refused("another address", ["addr", "0x180000000", "0x100000000"], on, *pool_args(addr=6 * GiB))
+    with Qemu(*pool_args(addr=ADDR), *TWO_NODES) as q:
+        q.qmp("pzone-create", pool="p0", name="db", size=64 * MiB)
+        save(q, tmp + "/node")
+    refused("another node", ["'node' changed from 0 to 1"], tmp + "/node", *pool_args(addr=ADDR, node=1), *TWO_NODES)
 
     # Streams that lie about virtio-mem's bitmap, which is 64 bits at a time, big-endian.
     plugged = set()

@@ -362,7 +362,7 @@ class Driver:
         self._conf_write(0x10 + 4 * bar_index, self.bar)
         self._conf_write(0x14 + 4 * bar_index, 0)
         self._conf_write(0x04, 0x6)
-        self.common, self.notify, self.config = self.caps[1], self.caps[2], self.caps[4]
+        self.common, self.notify, self.isr, self.config = (self.caps[kind] for kind in (1, 2, 3, 4))
 
     def _put(self, offset, value, size):
         self.q.write(self.common + offset, value.to_bytes(size, "little"))
@@ -395,6 +395,10 @@ class Driver:
 
     def generation(self):
         return self.config32(PZONE_CONFIG_OFFSET)
+
+    def told_of_config(self):
+        """Whether there was a config interrupt since the last call."""
+        return bool(self.q.read(self.isr, 1)[0] & 2)
 
     def reset(self):
         self.status = 0

@@ -116,18 +116,32 @@ def good_guest():
         same(q.klass("p0", "db")["state"], "settled", "reset: the next guest converges")
 
 
+def in_pieces(q):
+    """A driver, and a class "db" of 128 MiB in pieces, with room to become one."""
+    for name, size in (("db", 64), ("batch", 64), ("rest", 312)):
+        q.qmp("pzone-create", pool="p0", name=name, size=size * MiB, guarantee=0, limit=GiB // 2)
+    d = Driver(q).start()
+    d.converge()
+    q.qmp("pzone-resize", pool="p0", name="db", size=128 * MiB)
+    d.converge()
+    ok(q.klass("p0", "db")["nr-extents"] > 1, "relocation: a class in pieces")
+    q.qmp("pzone-destroy", pool="p0", name="rest")
+    d.converge()
+    return d
+
+
 def relocation():
     """A class in pieces comes together as soon as there is room, and says so."""
-    with Qemu(*pool_args(addr=ADDR, size=512 * MiB, requested=512 * MiB)) as q:
-        for name, size in (("db", 64), ("batch", 64), ("rest", 312)):
-            q.qmp("pzone-create", pool="p0", name=name, size=size * MiB, guarantee=0, limit=GiB // 2)
-        d = Driver(q).start()
-        d.converge()
-        q.qmp("pzone-resize", pool="p0", name="db", size=128 * MiB)
-        d.converge()
-        ok(q.klass("p0", "db")["nr-extents"] > 1, "relocation: a class in pieces")
-        q.qmp("pzone-destroy", pool="p0", name="rest")
-        d.converge()
+    args = {"addr": ADDR, "size": 512 * MiB, "requested": 512 * MiB}
+    with Qemu(*pool_args(**args, pzone_relocate="off")) as q:
+        d = in_pieces(q)
+        for _ in range(10):
+            d.converge()
+        c = q.klass("p0", "db")
+        same((c["nr-extents"] > 1, c["relocating"], c["state"]), (True, False, "settled"),
+             "relocation: with pzone-relocate=off it stays as it is")
+    with Qemu(*pool_args(**args)) as q:
+        d = in_pieces(q)
         steps, seen, pieces = 0, [], []
         while steps < 20:
             c = q.klass("p0", "db")

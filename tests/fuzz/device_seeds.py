@@ -42,6 +42,12 @@ seeds = {
                                 step("mem_request", MEM_UNPLUG_ALL, 0, 0) + converge,
     "requested-goes-down": converge + step("resize", A, 1) + step("requested", 20) + step("converge", 2) + query +
                            step("requested", 90),
+    # c lies around b, and comes together when b goes; then with a guest that does not follow
+    "relocation": converge + step("create", C, 0, 62) + converge + converge + step("destroy", B) + converge * 8 + query,
+    "relocation-given-up": converge + step("create", C, 0, 62) + converge + converge + step("destroy", B) + converge +
+                           step("converge", 0xff) * 8 + query,
+    "relocation-ends-early": converge + step("create", C, 0, 62) + converge + converge + step("destroy", B) + converge +
+                             step("resize", C, 50) + converge + query + step("system_reset", 0) + converge,
     "stopped": step("stop_or_go_on") + converge + step("resize", A, 30) + step("stop_or_go_on") + converge,
     "reset": converge + step("resize", B, 4) + step("system_reset", 0) + converge + step("system_reset", 1) +
              step("mem_request", MEM_STATE, 0, 1),

@@ -20,6 +20,7 @@
 #include "hw/virtio/virtio.h"
 #include "hw/virtio/virtio-mem.h"
 #include "hw/virtio/virtio-mem-pzone.h"
+#include "migration/misc.h"
 #include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "pz_core.h"
@@ -345,11 +346,12 @@ void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
         /*
          * Also called when the VM goes on, maybe on another host: look at
          * requests that nobody will kick again for, and remind a guest that
-         * has not followed yet.
+         * has not followed yet, or could not because of the migration.
          */
         qemu_bh_schedule(pz->bh);
         pz_pool_info(pz->core, &info);
-        if (info.guest_generation != info.generation) {
+        if (info.guest_generation != info.generation ||
+            info.plugged != info.allocated) {
             virtio_notify_config(vdev);
         }
     }
@@ -514,6 +516,7 @@ bool virtio_mem_pzone_realize(VirtIOMEM *vmem, Error **errp)
         g_free(pz);
         return false;
     }
+    pz_pool_set_relocation(pz->core, vmem->pzone_relocate);
     pz->vmem = vmem;
     pz->name = g_strdup(name);
     pz->req = g_malloc0(PZONE_REQ_MAX);
@@ -521,6 +524,23 @@ bool virtio_mem_pzone_realize(VirtIOMEM *vmem, Error **errp)
     virtio_mem_pzone_changes_init(pz);
     vmem->pz = pz;
     return true;
+}
+
+/*
+ * During a migration the guest hears BUSY, and tries again after longer and
+ * longer times.  When it is over and the VM is still here (the migration was
+ * given up, or it was a snapshot), there is no reason to wait for that.
+ */
+static int pzone_migration_event(NotifierWithReturn *notifier,
+                                 MigrationEvent *event, Error **errp)
+{
+    VirtIOMEMPzone *pz = container_of(notifier, VirtIOMEMPzone,
+                                      migration_notifier);
+
+    if (event->type != MIG_EVENT_PRECOPY_SETUP) {
+        virtio_notify_config(VIRTIO_DEVICE(pz->vmem));
+    }
+    return 0;
 }
 
 void virtio_mem_pzone_add_queue(VirtIOMEM *vmem)
@@ -535,6 +555,7 @@ void virtio_mem_pzone_add_queue(VirtIOMEM *vmem)
     pz->bh = virtio_bh_new_guarded(DEVICE(vmem), pzone_go_on, pz);
     pz->populate_timer = timer_new_ms(QEMU_CLOCK_REALTIME, pzone_go_on, pz);
     virtio_mem_pzone_notices_init(pz);
+    migration_add_notifier(&pz->migration_notifier, pzone_migration_event);
     QLIST_INSERT_HEAD(&virtio_mem_pzone_pools, pz, next);
 }
 
@@ -546,6 +567,7 @@ void virtio_mem_pzone_unrealize(VirtIOMEM *vmem)
         return;
     }
     QLIST_REMOVE(pz, next);
+    migration_remove_notifier(&pz->migration_notifier);
     pzone_untake(pz, true);
     virtio_mem_pzone_notices_cleanup(pz);
     timer_free(pz->populate_timer);

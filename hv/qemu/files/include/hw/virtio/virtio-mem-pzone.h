@@ -20,11 +20,13 @@
 #define HW_VIRTIO_MEM_PZONE_H
 
 #include "hw/virtio/virtio-mem.h"
+#include "qemu/notify.h"
 #include "qapi/qapi-types-pzone.h"
 #include "pzone/virtio_pzone.h"
 
 #define VIRTIO_MEM_PZONE_PROP "pzone"
 #define VIRTIO_MEM_PZONE_REQUIRED_PROP "pzone-required"
+#define VIRTIO_MEM_PZONE_RELOCATE_PROP "pzone-relocate"
 
 typedef struct PzoneChanges PzoneChanges;
 
@@ -72,6 +74,9 @@ struct VirtIOMEMPzone {
     uint32_t blob_len;
     bool unowned;
     bool loaded;
+
+    /* learns when a migration has ended, and with it the time of BUSY */
+    NotifierWithReturn migration_notifier;
 
     QLIST_ENTRY(VirtIOMEMPzone) next;
 };
