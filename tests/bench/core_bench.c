@@ -4,7 +4,7 @@
  * in 2 MiB blocks, 1,023 classes. First with a guest whose classes are one extent each;
  * then with guests that have cut their memory into as many pieces as they may
  * (PZ_MAX_EXTENTS) and make the host lay out others in the gaps; then with all classes
- * waiting for what one gives back. The guests obey or refuse; what the device does beside
+ * waiting for what one gives back; then with classes that are brought together. The guests obey or refuse; what the device does beside
  * the core (discards, interrupts) is not in it. Median and worst; a table, not a test: on
  * a busy machine the worst one also shows who else was running.
  */
@@ -21,6 +21,7 @@
 #define CLASSES		(PZ_MAX_CLASSES - 1)
 #define SIZE		400u		/* blocks of a class; its limit is 500 */
 #define ENTRIES		VIRTIO_PZONE_MAX_ENTRIES
+#define NOBODY		UINT32_MAX	/* owner of a block that nobody has */
 
 static struct pz_pool *pool;
 static uint64_t *samples, slowest_ns;
@@ -380,6 +381,124 @@ static void waiting(uint32_t nr_pieces)
 	pieces(VIRTIO_PZONE_REQ_UNPLUG, id, 0, nr_pieces, nr_pieces ? "UNPLUG, 256 single blocks" : NULL);
 }
 
+/* Send what makes `todo` of `other`, block by block the owners of two layouts. */
+static void send_difference(uint16_t type, const uint32_t *todo, const uint32_t *other)
+{
+	struct virtio_pzone_extent e[ENTRIES];
+	uint32_t n = 0, first, end;
+
+	for (first = 0; first < NR_BLOCKS; first = end) {
+		end = first + 1;
+		if (todo[first] == NOBODY || todo[first] == other[first])
+			continue;
+		while (end < NR_BLOCKS && todo[end] == todo[first] && other[end] != todo[first])
+			end++;
+		e[n++] = (struct virtio_pzone_extent) {
+			htole32(todo[first]), htole32(first), htole32(end - first), 0
+		};
+		if (n == ENTRIES) {
+			request(type, 0, e, n, false);
+			n = 0;
+		}
+	}
+	if (n)
+		request(type, 0, e, n, false);
+}
+
+static void owners(uint32_t *ret, uint32_t (*get)(const struct pz_pool *, uint32_t,
+						  struct pz_extent *, uint32_t))
+{
+	static struct pz_extent all[PZ_MAX_EXTENTS];
+	uint32_t nr = get(pool, 0, all, PZ_MAX_EXTENTS), i, j;
+
+	memset(ret, 0xff, NR_BLOCKS * sizeof(*ret));
+	for (i = 0; i < nr; i++)
+		for (j = 0; j < all[i].nr; j++)
+			ret[all[i].first + j] = all[i].class_id;
+}
+
+static uint32_t wanted[NR_BLOCKS], actual[NR_BLOCKS];
+
+static void unplug_unwanted(void)
+{
+	owners(wanted, pz_pool_wanted);
+	owners(actual, pz_pool_actual);
+	send_difference(VIRTIO_PZONE_REQ_UNPLUG, actual, wanted);
+}
+
+static void plug_wanted(void)
+{
+	owners(wanted, pz_pool_wanted);
+	owners(actual, pz_pool_actual);
+	send_difference(VIRTIO_PZONE_REQ_PLUG, wanted, actual);
+}
+
+/* A guest that follows. */
+static void follow(void)
+{
+	unplug_unwanted();
+	plug_wanted();
+}
+
+/* Classes of two pieces with a block between them, which is free now: each is brought
+ * together, one after the other. */
+static void relocating(void)
+{
+	const uint32_t nr_classes = 511, nr_pieces = 1024, most = NR_BLOCKS - MEMMAP;
+	struct pz_class_info info;
+	uint32_t id, i, in_one = 0;
+
+	must(!create("bad", most, most, &id), "create");
+	plug_memmap();
+	for (i = 0; i < nr_pieces; i++) {
+		struct virtio_pzone_extent e = {
+			htole32(id), htole32((i + 1) * (most / (nr_pieces + 1))), htole32(1), 0
+		};
+
+		request(VIRTIO_PZONE_REQ_PLUG, 0, &e, 1, false);
+	}
+	must(!pz_class_resize(pool, "bad", 0, NULL), "shrink");
+	for (i = 0; i < nr_classes; i++)
+		must(!create(name(i), 700, 700, NULL), "create");
+	must(!pz_class_destroy(pool, "bad", NULL), "destroy");
+	plug_wanted();
+	unplug_unwanted();
+	must(!pz_class_find(pool, name(1), &info) && info.extents > 1, "a class in pieces");
+	for (i = 0; i < 4 * nr_classes; i++) {
+		request(VIRTIO_PZONE_REQ_REPORT, 0, NULL, 0, true);
+		follow();
+	}
+	row("REPORT that takes a relocation on");
+	for (i = 0; i < nr_classes; i++)
+		in_one += !pz_class_find(pool, name(i), &info) && info.extents == 1;
+	must(in_one == nr_classes, "bringing all classes together");
+}
+
+/* Classes in pieces that fit nowhere as one: what looking in vain costs. */
+static void nowhere(void)
+{
+	const uint32_t small = 250, nr_small = CLASSES - 1, left = 100;
+	struct pz_class_info info;
+	uint32_t i;
+
+	for (i = 0; i < nr_small; i++)
+		must(!create(name(i), small, small, NULL), "create");
+	i = NR_BLOCKS - MEMMAP - nr_small * small - left;
+	must(!create("rest", i, i, NULL), "create");
+	plug_memmap();
+	follow();
+	for (i = 0; i < nr_small; i += 2)
+		must(!pz_class_destroy(pool, name(i), NULL), "destroy");
+	follow();
+	for (i = 0; i < nr_small / 4; i++)
+		must(!create(name(2 * i), 2 * small, 2 * small, NULL), "create");
+	follow();
+	must(!pz_class_find(pool, name(2), &info) && info.extents > 1, "a class in pieces");
+	for (i = 0; i < 300; i++)
+		request(VIRTIO_PZONE_REQ_REPORT, 0, NULL, 0, true);
+	row("REPORT that looks for a relocation in vain");
+}
+
 static void with_pool(void (*run)(void), const char *title)
 {
 	printf("\n%-52s %8s %12s %12s\n", title, "runs", "median us", "worst us");
@@ -405,6 +524,8 @@ int main(void)
 	with_pool(waiting_in_one, "all classes wait for one extent");
 	with_pool(scattered, "as many pieces as a guest may have");
 	with_pool(waiting_in_pieces, "all classes wait, among 1,792 pieces");
+	with_pool(relocating, "511 classes in pieces, brought together");
+	with_pool(nowhere, "255 classes in pieces that fit nowhere as one");
 	printf("\nslowest call: %.0f us\n", slowest_ns / 1e3);
 	return 0;
 }
