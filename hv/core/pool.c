@@ -576,11 +576,13 @@ static void check_reloc(const struct pz_pool *pool)
 {
 	const struct pz_reloc *step = &pool->reloc;
 	const struct pz_class *class = pz_class_id(pool, step->class_id);
+	uint32_t i;
 
 	if (!step->class_id)
 		return assert(!step->adding);
-	assert(class && !class->dying && step->nr && step->nr <= class->size);
-	assert(class->published == class->size + pz_reloc_extra(pool, class));
+	assert(class && step->nr && step->nr <= class->size);
+	for (i = 0; i < pool->nr_classes; i++)
+		assert(pz_reloc_allows(pool, &pool->classes[i]));
 	assert(step->first >= step->place && step->first + step->nr <= step->place + class->size);
 	assert(pz_map_covers(&pool->wanted, class->id, step->first, step->nr));
 }

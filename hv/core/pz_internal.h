@@ -110,6 +110,7 @@ bool pz_pool_has_place(const struct pz_pool *pool, uint32_t align);
 
 /* relocate.c */
 uint32_t pz_reloc_extra(const struct pz_pool *pool, const struct pz_class *class);
+bool pz_reloc_allows(const struct pz_pool *pool, const struct pz_class *class);
 bool pz_reloc_cancel(struct pz_pool *pool);
 void pz_reloc_reported(struct pz_pool *pool);
 

@@ -41,6 +41,12 @@ uint32_t pz_reloc_extra(const struct pz_pool *pool, const struct pz_class *class
 	return pool->reloc.adding && pool->reloc.class_id == class->id ? pool->reloc.nr : 0;
 }
 
+/* A relocation goes on only while each class is promised all of its size. */
+bool pz_reloc_allows(const struct pz_pool *pool, const struct pz_class *class)
+{
+	return !class->dying && class->published == class->size + pz_reloc_extra(pool, class);
+}
+
 /* Want these blocks, for the class or (PZ_EMPTY) no longer. */
 static bool want(struct pz_pool *pool, uint32_t id, uint32_t first, uint32_t nr)
 {
@@ -186,8 +192,7 @@ static bool settled(const struct pz_pool *pool)
 	uint32_t i;
 
 	for (i = 0; i < pool->nr_classes; i++)
-		if (pool->classes[i].dying ||
-		    pool->classes[i].published != pool->classes[i].size)
+		if (!pz_reloc_allows(pool, &pool->classes[i]))
 			return false;
 	return pool->wanted.nr == pool->actual.nr &&
 	       !memcmp(pool->wanted.e, pool->actual.e, pool->wanted.nr * sizeof(*pool->wanted.e));

@@ -286,6 +286,11 @@ static int load_check(const struct pz_pool *pool, struct pz_error *err)
 				      class->name, class->size, class->published);
 		if (class->dying && !class->plugged)
 			return pz_err(err, -EINVAL, "class '%s' is gone and still there", class->name);
+		/* Whatever changes a class ends a relocation first. */
+		if (pool->reloc.class_id && !pz_reloc_allows(pool, class))
+			return pz_err(err, -EINVAL,
+				      "class %u is being relocated while class '%s' has %u of %u blocks",
+				      pool->reloc.class_id, class->name, class->published, class->size);
 	}
 	pz_walk_start(&walk, &pool->wanted, &pool->actual, pool->nr_blocks);
 	while (pz_walk_next(&walk))

@@ -82,6 +82,15 @@ static uint32_t number(struct input *in)
 	return b < 0xf0 ? b : UINT32_MAX - (b - 0xf0);
 }
 
+/* In order: that of calls in an initializer is the compiler's choice. */
+static void numbers(struct input *in, __le32 *ret, uint32_t nr)
+{
+	uint32_t i;
+
+	for (i = 0; i < nr; i++)
+		ret[i] = htole32(number(in));
+}
+
 /* --- the device --- */
 
 static bool next_fails(struct device *device)
@@ -270,11 +279,12 @@ static void step_change(struct device *device, struct input *in)
 		r.h.generation = htole32(le32toh(r.h.generation) + number(in));
 	if ((flags & 0xf0) == 0x20)
 		r.h.first = htole32(number(in));
-	for (i = 0; i < nr; i++)
-		r.e[i] = (struct virtio_pzone_extent) {
-			htole32(number(in)), htole32(number(in)), htole32(number(in)),
-			(flags & 0xf0) == 0x30 ? htole32(number(in)) : 0
-		};
+	for (i = 0; i < nr; i++) {
+		__le32 v[4] = { 0 };
+
+		numbers(in, v, (flags & 0xf0) == 0x30 ? 4 : 3);
+		r.e[i] = (struct virtio_pzone_extent) { v[0], v[1], v[2], v[3] };
+	}
 	request(device, &r, sizeof(r.h) + nr * sizeof(r.e[0]),
 		sizeof(struct virtio_pzone_resp) + nr * 4 - ((flags & 0xf0) == 0x40));
 }
@@ -352,10 +362,12 @@ static void step_event(struct device *device, struct input *in)
 	uint32_t nr = byte(in) & 3, i;
 
 	r.h = head(device, VIRTIO_PZONE_REQ_EVENT, nr);
-	for (i = 0; i < nr; i++)
-		r.e[i] = (struct virtio_pzone_event) {
-			htole32(number(in)), htole32(number(in)), htole32(number(in)), 0
-		};
+	for (i = 0; i < nr; i++) {
+		__le32 v[3];
+
+		numbers(in, v, 3);
+		r.e[i] = (struct virtio_pzone_event) { v[0], v[1], v[2], 0 };
+	}
 	request(device, &r, sizeof(r.h) + nr * sizeof(r.e[0]), sizeof(struct virtio_pzone_resp));
 }
 
@@ -440,8 +452,9 @@ static void migrate(struct device *device, struct input *in, bool broken)
 	if (pz_pool_save(device->pool, &buf, &len))
 		abort();
 	for (nr = broken ? 1 + byte(in) % 8 : 0; nr; nr--) {
-		size_t at = (byte(in) | byte(in) << 8) % len;
+		size_t at = byte(in);
 
+		at = (at | byte(in) << 8) % len;
 		buf[at] ^= byte(in);
 	}
 	to = new_pool(device, byte(in) % (NR + 1));

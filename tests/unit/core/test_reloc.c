@@ -364,11 +364,43 @@ static void random_pools(void **state)
 	assert_true(moved > 100);
 }
 
+/* A stream says that a class lacks blocks in the middle of another's relocation. */
+static void not_while_lacking(void **state)
+{
+	/* bytes of the saved state: see struct state_header, struct state_class */
+	enum { HEADER = 80, CLASS = 232, SIZE = 8, LIMIT = 16 };
+	struct pz_error err = { "" };
+	struct sim sim, to;
+	uint8_t *buf, *z;
+	size_t len;
+
+	(void)state;
+	open_split(&sim, 8);
+	pz_pool_set_relocation(sim.pool, false);
+	make(&sim, "z", 0, 1);
+	follow(&sim, 0);
+	pz_pool_set_relocation(sim.pool, true);
+	sim_follow(&sim, 0);
+	assert_true(info_of(&sim, "a").relocating);
+	sim_open(&to, NR, NR);
+	assert_int_equal(pz_pool_save(sim.pool, &buf, &len), 0);
+	assert_int_equal(pz_pool_load(to.pool, buf, len, &err), 0);
+	z = buf + HEADER + CLASS;
+	assert_int_equal(z[SIZE], 0);
+	z[SIZE] = z[LIMIT] = 1;
+	assert_int_equal(pz_pool_load(to.pool, buf, len, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "'z' has 0 of 1 blocks"));
+	free(buf);
+	sim_close(&sim);
+	sim_close(&to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_steps), cmocka_unit_test(yields), cmocka_unit_test(anywhere),
 		cmocka_unit_test(pinned), cmocka_unit_test(random_pools),
+		cmocka_unit_test(not_while_lacking),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
