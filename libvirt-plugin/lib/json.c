@@ -108,10 +108,14 @@ static json_object *pool_object(const struct pzone_pool *p, const struct pzone_l
 	json_object *obj = json_object_new_object();
 
 	add_text(obj, "name", p->name);
+	add_bool(obj, "enabled", p->enabled);
 	add_number(obj, "size", live ? live->size_bytes : p->size_bytes);
 	add_number(obj, "block", live ? live->block_bytes : p->block_bytes);
 	add_number(obj, "requested", live ? live->requested_bytes : p->requested_bytes);
-	add_number(obj, "memmap", live ? live->memmap_bytes : p->memmap_bytes);
+	if (p->enabled)
+		add_number(obj, "memmap", live ? live->memmap_bytes : p->memmap_bytes);
+	if (p->node >= 0)
+		add_number(obj, "node", (uint64_t)p->node);
 	if (live) {
 		add_number(obj, "addr", live->addr);
 		add_number(obj, "plugged", live->plugged_bytes);
@@ -123,6 +127,44 @@ static json_object *pool_object(const struct pzone_pool *p, const struct pzone_l
 	return obj;
 }
 
+/* What both documents start with. */
+static json_object *new_root(const char *domain, bool running, const struct pzone_live *live)
+{
+	json_object *root = json_object_new_object();
+
+	add_text(root, "domain", domain);
+	add_bool(root, "running", running);
+	add_bool(root, "device", live);
+	return root;
+}
+
+/* The text, and the end of root. */
+static int finish(json_object *root, char **ret_json, struct pzone_error *err)
+{
+	const char *text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
+							  JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	*ret_json = text ? strdup(text) : NULL;
+	json_object_put(root);
+	return *ret_json ? 0 : pzl_nomem(err);
+}
+
+int pzone_pools_json(const struct pzone_pools *pools, const struct pzone_live *live,
+		     const char *domain, bool running, bool all, char **ret_json,
+		     struct pzone_error *err)
+{
+	json_object *root = new_root(domain, running, live);
+	json_object *array = json_object_new_array();
+	const struct pzone_pool *p;
+
+	for (size_t i = 0; (p = pzone_pools_at(pools, i)); i++)
+		if (p->enabled || all)
+			json_object_array_add(array, pool_object(p, live && p->enabled ?
+				pzone_live_pool_find(live, p->name) : NULL));
+	add(root, "pools", array);
+	return finish(root, ret_json, err);
+}
+
 static bool chosen(const char *wanted, const char *name)
 {
 	return !wanted || !strcmp(wanted, name);
@@ -132,19 +174,18 @@ int pzone_views_json(const struct pzone_views *views, const char *pool, const ch
 		     char **ret_json, struct pzone_error *err)
 {
 	const struct pzone_view *cls = class_name ? pzone_views_find(views, class_name) : NULL;
-	json_object *root = json_object_new_object(), *pools = json_object_new_array();
-	json_object *classes = json_object_new_array();
+	json_object *pools = json_object_new_array(), *classes = json_object_new_array();
 	const struct pzone_live *live = pzone_views_live(views);
 	const struct pzone_pool *p;
 	const struct pzone_view *v;
-	const char *text;
+	json_object *root;
+	const char *domain;
 	bool active;
 
 	if (cls && !pool)
 		pool = cls->pool;
-	add_text(root, "domain", pzl_views_domain(views, &active));
-	add_bool(root, "running", active);
-	add_bool(root, "device", live);
+	domain = pzl_views_domain(views, &active);
+	root = new_root(domain, active, live);
 	for (size_t i = 0; (p = pzone_pools_at(pzone_views_pools(views), i)); i++)
 		if (p->enabled && chosen(pool, p->name))
 			json_object_array_add(pools, pool_object(p, live ?
@@ -154,9 +195,5 @@ int pzone_views_json(const struct pzone_views *views, const char *pool, const ch
 			json_object_array_add(classes, class_object(v));
 	add(root, "pools", pools);
 	add(root, "classes", classes);
-	text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
-	*ret_json = text ? strdup(text) : NULL;
-	json_object_put(root);
-	return *ret_json ? 0 : pzl_nomem(err);
+	return finish(root, ret_json, err);
 }

@@ -242,12 +242,13 @@ struct pzone_pool_new {
 int pzone_pool_add_xml(const char *domain_xml, const struct pzone_pool_new *pool,
 		       char **ret_old_xml, char **ret_new_xml, char **ret_name,
 		       struct pzone_error *err);
-/* The same from the persistent definition of a domain. Changes nothing. */
+/* The same from the persistent definition of a domain; of a transient one, from the XML that
+ * it could be created from again. Changes nothing. */
 int pzone_domain_pool_plan(virDomainPtr dom, const struct pzone_pool_new *pool,
 			   char **ret_old_xml, char **ret_new_xml, char **ret_name,
 			   struct pzone_error *err);
 /* Define what was planned; a domain that runs has the pool from its next start on.
- * -EBUSY: the definition is no longer the old one. */
+ * -EBUSY: the definition is no longer the old one. -EINVAL: a transient domain has none. */
 int pzone_domain_pool_apply(virDomainPtr dom, const char *old_xml, const char *new_xml,
 			    struct pzone_error *err);
 
@@ -467,6 +468,15 @@ const struct pzone_pools *pzone_views_pools(const struct pzone_views *views);
  */
 int pzone_views_json(const struct pzone_views *views, const char *pool, const char *class_name,
 		     char **ret_json, struct pzone_error *err);
+
+/*
+ * The same of pools alone: {"domain", "running", "device", "pools": [...]}, with what
+ * the device says (live, NULL: it was not asked). all: also the virtio-mem devices that
+ * are no pools ("enabled": false).
+ */
+int pzone_pools_json(const struct pzone_pools *pools, const struct pzone_live *live,
+		     const char *domain, bool running, bool all, char **ret_json,
+		     struct pzone_error *err);
 
 /* --- waiting --- */
 

@@ -620,14 +620,11 @@ int pzone_pool_add_xml(const char *domain_xml, const struct pzone_pool_new *pool
 
 /* --- of a domain --- */
 
+/* The persistent definition; of a transient domain, what it could be created from anew. */
 static int read_config(virDomainPtr dom, char **ret_xml, struct pzone_error *err)
 {
-	unsigned int targets;
-	int rc = pzl_targets(dom, VIR_DOMAIN_AFFECT_CONFIG, &targets, err);
 	virErrorPtr last;
 
-	if (rc)
-		return rc;
 	/* With its passwords, or defining it would lose them. */
 	*ret_xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
 	last = virGetLastError();
@@ -677,8 +674,14 @@ int pzone_domain_pool_apply(virDomainPtr dom, const char *old_xml, const char *n
 			    struct pzone_error *err)
 {
 	virDomainPtr defined;
-	int rc = check_unchanged(dom, old_xml, err);
+	int rc;
 
+	/* defining it would make a persistent domain of it, which nobody asked for */
+	if (virDomainIsPersistent(dom) == 0)
+		return pzl_error(err, -EINVAL, PZONE_ERR_ARG,
+				 "domain '%s' is transient: it has no definition that a pool could be added to",
+				 virDomainGetName(dom));
+	rc = check_unchanged(dom, old_xml, err);
 	if (rc)
 		return rc;
 	defined = virDomainDefineXML(virDomainGetConnect(dom), new_xml);

@@ -94,6 +94,7 @@ struct cli_line {
 struct cli_ctl {
 	const char *prog;
 	const char *uri;
+	char **argv;		/* what this program was called with */
 	const struct cli_group *const *groups;	/* ends with NULL */
 	virConnectPtr conn;	/* opened when the first command needs it */
 	bool readonly;

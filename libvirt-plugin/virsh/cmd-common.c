@@ -133,6 +133,23 @@ const char *show_size(uint64_t bytes, bool exact, char *buf)
 	return buf;
 }
 
+const char *show_brief(uint64_t bytes, char buf[16])
+{
+	static const char units[] = "KMGTPE";
+	double v = (double)bytes / 1024;
+	size_t u = 0;
+
+	while (v >= 999.5 && u < sizeof(units) - 2) {
+		v /= 1024;
+		u++;
+	}
+	if (!bytes)
+		strcpy(buf, "0");
+	else
+		snprintf(buf, 16, v < 99.95 && u > 1 ? "%.1f%c" : "%.0f%c", v, units[u]);
+	return buf;
+}
+
 int say_nomem(struct cli_ctl *ctl)
 {
 	cli_error(ctl, "out of memory");

@@ -77,6 +77,8 @@ int acts_live(struct cli_ctl *ctl, virDomainPtr dom, unsigned int flags);
 
 /* A size in a column or behind a key: for people, or exact with --bytes. */
 const char *show_size(uint64_t bytes, bool exact, char *buf);
+/* The same where there is no room, five characters: "640M", "12.5G". */
+const char *show_brief(uint64_t bytes, char buf[16]);
 
 void complete_domains(struct cli_ctl *ctl, const struct cli_cmd *cmd);
 void complete_classes(struct cli_ctl *ctl, const struct cli_cmd *cmd);

@@ -50,10 +50,12 @@ static char *own_emulator(void)
 
 static bool has_pool(virDomainPtr dom)
 {
+	unsigned int from = virDomainIsPersistent(dom) == 0 ? VIR_DOMAIN_AFFECT_LIVE :
+							      VIR_DOMAIN_AFFECT_CONFIG;
 	struct pzone_pools *pools = NULL;
 	bool has = false;
 
-	if (pzone_pools_get(dom, VIR_DOMAIN_AFFECT_CONFIG, &pools, NULL) == 0)
+	if (pzone_pools_get(dom, from, &pools, NULL) == 0)
 		for (size_t i = 0; i < pzone_pools_count(pools); i++)
 			has |= pzone_pools_at(pools, i)->enabled;
 	pzone_pools_free(pools);
@@ -185,14 +187,25 @@ static int opt_pool_new(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	return 0;
 }
 
-/* A pool comes with QEMU's command line, which a running domain has already. */
+/*
+ * A pool comes with QEMU's command line, which a running domain has already. And a
+ * transient one has nothing else: its XML with a pool can only be shown.
+ */
 static int refuse_live(struct cli_ctl *ctl, const struct cli_cmd *cmd, virDomainPtr dom)
 {
+	bool shows = cli_opt_bool(cmd, "print-xml") || cli_opt_bool(cmd, "print-diff");
 	unsigned int flags;
 	int live;
 
 	if (opt_affect(ctl, cmd, &flags) < 0)
 		return -EINVAL;
+	if (virDomainIsPersistent(dom) == 0) {
+		if (shows && !flags)
+			return 0;
+		cli_error(ctl, "domain '%s' is transient and can't get a pool while it runs; --print-xml prints its XML with one, to create it anew from that",
+			  virDomainGetName(dom));
+		return -EINVAL;
+	}
 	if (flags == VIR_DOMAIN_AFFECT_CURRENT && !cli_opt_bool(cmd, "current"))
 		return 0;
 	live = acts_live(ctl, dom, flags);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- pzone-list ---- */
@@ -331,6 +332,21 @@ static int print_pools(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	return r < 0 ? say_nomem(ctl) : CLI_OK;
 }
 
+static int print_pools_json(struct cli_ctl *ctl, const struct cli_cmd *cmd, virDomainPtr dom,
+			    const struct pzone_pools *pools, const struct pzone_live *live,
+			    bool active)
+{
+	struct pzone_error err = { 0 };
+	char *json;
+
+	if (pzone_pools_json(pools, live, virDomainGetName(dom), active, cli_opt_bool(cmd, "all"),
+			     &json, &err) < 0)
+		return say(ctl, &err);
+	puts(json);
+	free(json);
+	return CLI_OK;
+}
+
 static bool any_enabled_pool(const struct pzone_pools *pools)
 {
 	for (size_t i = 0; i < pzone_pools_count(pools); i++)
@@ -341,13 +357,16 @@ static bool any_enabled_pool(const struct pzone_pools *pools)
 
 static int cmd_pool_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 {
-	virDomainPtr dom = opt_domain(ctl, cmd);
 	struct pzone_pools *pools = NULL;
 	struct pzone_live *live = NULL;
 	struct pzone_error err = { 0 };
 	int r = CLI_ERROR, active;
-	bool any;
+	virDomainPtr dom;
+	bool any, json;
 
+	if (opt_json(ctl, cmd, &json) < 0)
+		return CLI_ERROR;
+	dom = opt_domain(ctl, cmd);
 	if (!dom)
 		return CLI_ERROR;
 	active = acts_live(ctl, dom, VIR_DOMAIN_AFFECT_CURRENT);
@@ -366,7 +385,8 @@ static int cmd_pool_list(struct cli_ctl *ctl, const struct cli_cmd *cmd)
 	/* the XML is enough for a table; a notice says when it is all there is */
 	if (active && any)
 		pzone_live_query(dom, &live, &err);
-	r = print_pools(ctl, cmd, pools, live, active);
+	r = json ? print_pools_json(ctl, cmd, dom, pools, live, active) :
+		   print_pools(ctl, cmd, pools, live, active);
 	if (active && any)
 		device_notices(ctl, dom, live, &err);
 out:
@@ -381,6 +401,7 @@ static const struct cli_opt_def opts_pool_list[] = {
 	{ "all", CLI_OPT_BOOL, false,
 	  "list also virtio-mem devices that are no pools", NULL },
 	OPT_BYTES,
+	OPT_FORMAT,
 	{ 0 }
 };
 

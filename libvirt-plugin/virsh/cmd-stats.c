@@ -92,7 +92,7 @@ static void counters(const struct stats *s, const struct pzone_view *v, char cel
 
 	if (!s->interval_s) {
 		snprintf(cells[0], SIZE_TEXT, "%" PRIu64, r->refaults);
-		snprintf(cells[1], SIZE_TEXT, "%.3f s", (double)r->pressure_us / 1e6);
+		snprintf(cells[1], SIZE_TEXT, "%.1fs", (double)r->pressure_us / 1e6);
 		snprintf(cells[2], SIZE_TEXT, "%" PRIu64, r->oom);
 		snprintf(cells[3], SIZE_TEXT, "%" PRIu64, r->oom_kill);
 	} else if (b) {
@@ -104,20 +104,28 @@ static void counters(const struct stats *s, const struct pzone_view *v, char cel
 	}
 }
 
+/* Brief, so that a line fits 80 columns; what is free is what is not used. */
+static void stats_size(const struct stats *s, uint64_t bytes, char *cell)
+{
+	if (s->raw)
+		show_size(bytes, true, cell);
+	else
+		show_brief(bytes, cell);
+}
+
 static int stats_row(const struct stats *s, struct cli_table *table, const struct pzone_view *v)
 {
-	char sizes[5][SIZE_TEXT] = { "-", "-", "-", "-", "-" };
+	char sizes[4][SIZE_TEXT] = { "-", "-", "-", "-" };
 	char counts[4][SIZE_TEXT] = { "-", "-", "-", "-" };
-	const char *cells[] = { v->name, sizes[0], sizes[1], sizes[2], sizes[3], sizes[4],
+	const char *cells[] = { v->name, sizes[0], sizes[1], sizes[2], sizes[3],
 				counts[0], counts[1], counts[2], counts[3] };
 
 	if (v->live && v->state != PZONE_STATE_PLAIN_GUEST)
-		show_size(v->live->actual_bytes, s->raw, sizes[0]);
+		stats_size(s, v->live->actual_bytes, sizes[0]);
 	if (v->used_known) {
-		show_size(v->used_bytes, s->raw, sizes[1]);
-		show_size(v->live->report->free_bytes, s->raw, sizes[2]);
-		show_size(v->live->report->anon_bytes, s->raw, sizes[3]);
-		show_size(v->live->report->file_bytes, s->raw, sizes[4]);
+		stats_size(s, v->used_bytes, sizes[1]);
+		stats_size(s, v->live->report->anon_bytes, sizes[2]);
+		stats_size(s, v->live->report->file_bytes, sizes[3]);
 		counters(s, v, counts);
 	}
 	return cli_table_row(table, cells);
@@ -125,11 +133,11 @@ static int stats_row(const struct stats *s, struct cli_table *table, const struc
 
 static int print_table(struct stats *s)
 {
-	static const char *const totals[] = { "Name", "Size", "Used", "Free", "Anon", "File",
+	static const char *const totals[] = { "Name", "Size", "Used", "Anon", "File",
 					      "Refaults", "Stalled", "OOM", "Kills" };
-	static const char *const rates[] = { "Name", "Size", "Used", "Free", "Anon", "File",
+	static const char *const rates[] = { "Name", "Size", "Used", "Anon", "File",
 					     "Refault/s", "Stall%", "OOM", "Kills" };
-	struct cli_table *table = cli_table_new(10, s->interval_s ? rates : totals);
+	struct cli_table *table = cli_table_new(9, s->interval_s ? rates : totals);
 	const struct pzone_view *v;
 	int r = table ? 0 : -ENOMEM;
 

@@ -94,21 +94,6 @@ static struct json_object *at(struct json_object *obj, const char *key, size_t i
 	return json_object_array_get_idx(array, i);
 }
 
-/* Five characters: "640M", "1.2G". */
-static const char *brief(uint64_t bytes, char buf[16])
-{
-	static const char units[] = "KMGTPE";
-	double v = (double)bytes / 1024;
-	size_t u = 0;
-
-	while (v >= 999.5 && u < sizeof(units) - 2) {
-		v /= 1024;
-		u++;
-	}
-	snprintf(buf, 16, v < 9.95 && u > 1 ? "%.1f%c" : "%.0f%c", v, units[u]);
-	return buf;
-}
-
 /* [####==--|  ]: used, had and free, wanted and not there yet, up to the limit */
 static void bar(char *buf, int width, uint64_t used, uint64_t actual, uint64_t size, uint64_t limit)
 {
@@ -153,7 +138,8 @@ static void last_text(struct json_object *cls, char *buf, size_t len)
 		return;
 	from = u64(last, "from");
 	to = u64(last, "to");
-	snprintf(buf, len, "%c%s %s", to > from ? '+' : '-', brief(to > from ? to - from : from - to, by),
+	snprintf(buf, len, "%c%s %s", to > from ? '+' : '-',
+		 show_brief(to > from ? to - from : from - to, by),
 		 ago(u64(last, "when-ms"), when));
 }
 
@@ -204,8 +190,8 @@ static void add_class(struct lines *l, int width, struct json_object *domain,
 	pressure_text(cls, was, now->when_us - old->when_us, pressure, sizeof(pressure));
 	last_text(cls, last, sizeof(last));
 	add_line(l, "%-12.12s %-12.12s %5s %5s %5s [%s] %5s %s", str(domain, "name"),
-		 str(cls, "name"), brief(u64(cls, "size"), size), brief(used, use),
-		 brief(u64(cls, "limit"), limit), graph, pressure, last);
+		 str(cls, "name"), show_brief(u64(cls, "size"), size), show_brief(used, use),
+		 show_brief(u64(cls, "limit"), limit), graph, pressure, last);
 }
 
 static void add_budgets(struct lines *l, struct json_object *root)
@@ -215,8 +201,8 @@ static void add_budgets(struct lines *l, struct json_object *root)
 
 	for (size_t i = 0; (b = at(root, "budgets", i)); i++)
 		add_line(l, "budget %s: %s of %s held, %s guaranteed%s", str(b, "name"),
-			 brief(u64(b, "held"), held), brief(u64(b, "size"), size),
-			 brief(u64(b, "guaranteed"), guaranteed),
+			 show_brief(u64(b, "held"), held), show_brief(u64(b, "size"), size),
+			 show_brief(u64(b, "guaranteed"), guaranteed),
 			 json_object_object_get_ex(b, "short", &is_short) &&
 			 json_object_get_boolean(is_short) ? ", SHORT" : "");
 }

@@ -8,9 +8,8 @@
  *
  * What it adds to the system's output is the pzone group in "help" and
  * "--help", and pzone words in "complete" (which virsh's own bash completion
- * calls). Without a command, on a terminal, it starts virsh-pzone's shell, which
- * knows both kinds. What it can't do: pzone-* in commands that virsh reads from a
- * pipe, because there the system's virsh reads the line; "virsh-pzone < FILE" can.
+ * calls). Without a command it starts virsh-pzone's shell, which knows both kinds
+ * (and in a pipe gives all to the system's virsh up to the first pzone-*).
  */
 #include <errno.h>
 #include <limits.h>
@@ -382,7 +381,7 @@ int main(int argc, char **argv)
 			return exec_system(argv);
 	}
 	n = argc - optind;
-	if (n == 0 && isatty(STDIN_FILENO) && !nested && find_system()) {
+	if (n == 0 && !nested && find_system()) {
 		/* its shell hands back to the system's virsh what is not its own */
 		setenv("VIRSH", system_path, 1);
 		return exec_ours(argv);

@@ -33,7 +33,7 @@ const struct option global_options_of_virsh[] = {
 };
 
 /* The exit code as a shell sees it. */
-static int wait_for(pid_t pid)
+int wait_program(pid_t pid)
 {
 	int status;
 
@@ -55,7 +55,7 @@ int run_program(int (*exec_it)(char **), char **argv)
 			       strerror(errno)), 1;
 	if (pid == 0)
 		_exit(exec_it(argv));
-	return wait_for(pid);
+	return wait_program(pid);
 }
 
 char *capture_program(int (*exec_it)(char **), char **argv, int *ret_code)
@@ -93,7 +93,7 @@ char *capture_program(int (*exec_it)(char **), char **argv, int *ret_code)
 		len += n;
 	}
 	close(fds[0]);
-	*ret_code = pid > 0 ? wait_for(pid) : 1;
+	*ret_code = pid > 0 ? wait_program(pid) : 1;
 	if (buf)
 		buf[len] = '\0';
 	return buf;

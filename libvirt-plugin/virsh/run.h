@@ -8,11 +8,14 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* virsh's own, for getopt_long(); "+": they come before the command. */
 extern const struct option global_options_of_virsh[];
 #define GLOBAL_SHORT_OPTIONS "+:c:d:e:hk:K:l:qrtvV"
 
+/* Waits for the end of a child; returns what a shell would say of it. */
+int wait_program(pid_t pid);
 /* exec_it runs argv in a child and returns, if it fails, the exit status. */
 int run_program(int (*exec_it)(char **), char **argv);
 /* Its output in memory; NULL when that does not work. *ret_code is set. */

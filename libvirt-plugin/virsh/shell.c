@@ -5,6 +5,10 @@
  * It looks and feels as virsh's does, shares its history, and knows all commands:
  * pzone-*, connect, cd, pwd and quit are done here, and each other command by the
  * system's virsh ($VIRSH, or from PATH), one process and one connection each.
+ *
+ * For the front ("pzone-list vm" in a pipe to virsh) the lines go to one system's
+ * virsh as long as none of them has a pzone-* command, so that without one all is
+ * as if the front were not there. From the first that has, it is this shell.
  */
 #include "shell.h"
 #include "cmds.h"
@@ -356,12 +360,12 @@ static int shell_terminal(struct cli_ctl *ctl)
 	return CLI_OK;
 }
 
-static int shell_pipe(struct cli_ctl *ctl)
+/* r: the last command's status so far. */
+static int shell_pipe(struct cli_ctl *ctl, int r)
 {
 	char *line = NULL;
 	bool quit = false;
 	size_t room = 0;
-	int r = CLI_OK;
 
 	while (!quit && getline(&line, &room, stdin) > 0) {
 		line[strcspn(line, "\n")] = '\0';
@@ -369,6 +373,150 @@ static int shell_pipe(struct cli_ctl *ctl)
 	}
 	free(line);
 	return r;
+}
+
+/* ---- the front's pipe ---- */
+
+/* The system's virsh that reads what is written to fd; all 0: there is none. */
+struct feed {
+	pid_t pid;
+	int fd;
+	char *connect, *cd;	/* the last such commands that it got */
+};
+
+static int feed_start(struct feed *feed, char **argv)
+{
+	int fds[2];
+
+	fflush(stdout);
+	feed->pid = pipe2(fds, O_CLOEXEC) < 0 ? -1 : fork();
+	if (feed->pid < 0)
+		return fprintf(stderr, "error: can't start virsh: %s\n", strerror(errno)), CLI_ERROR;
+	if (feed->pid == 0) {
+		dup2(fds[0], STDIN_FILENO);
+		signal(SIGPIPE, SIG_DFL);
+		_exit(exec_virsh(argv));
+	}
+	close(fds[0]);
+	feed->fd = fds[1];
+	return CLI_OK;
+}
+
+/* Its end: with what is in the pipe, or with its "quit" before. */
+static int feed_end(struct feed *feed)
+{
+	if (feed->pid <= 0)
+		return feed->pid ? CLI_ERROR : CLI_OK;
+	close(feed->fd);
+	return wait_program(feed->pid);
+}
+
+static void remember(char **place, const char *command)
+{
+	free(*place);
+	*place = strdup(command);
+}
+
+/* Looks at each command of a line: is one ours, does one end it all? */
+static void look_at_line(struct feed *feed, const char *text, bool *ret_ours, bool *ret_quit)
+{
+	const char *end;
+
+	*ret_ours = *ret_quit = false;
+	for (const char *p = text; ; p = end + 1) {
+		char *command;
+
+		end = command_end(p);
+		command = strndup(p, (size_t)(end - p));
+		if (command && command_starts_with(p, end, "connect"))
+			remember(&feed->connect, command);
+		else if (command && command_starts_with(p, end, "cd"))
+			remember(&feed->cd, command);
+		else if (is_help_all(p, end) ||
+			 (is_own(p, end) && !command_starts_with(p, end, "pwd")))
+			*ret_ours = true;
+		if (command_starts_with(p, end, "quit") || command_starts_with(p, end, "exit"))
+			*ret_quit = true;
+		free(command);
+		if (!*end || *ret_ours)
+			return;
+	}
+}
+
+/* "connect" and "cd" that the other virsh did are done here, too, without a word. */
+static void take_over(struct cli_ctl *ctl, struct feed *feed)
+{
+	bool quiet = ctl->quiet;
+
+	ctl->quiet = true;
+	if (feed->cd)
+		run_own(ctl, feed->cd);
+	if (feed->connect)
+		run_own(ctl, feed->connect);
+	ctl->quiet = quiet;
+}
+
+static bool feed_line(struct feed *feed, const char *line, size_t len)
+{
+	while (len) {
+		ssize_t n = write(feed->fd, line, len);
+
+		if (n < 0 && errno != EINTR)
+			return false;	/* it has ended */
+		line += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* Up to the first line with a command of ours, which *line then is; true: there is one. */
+static bool feed_lines(struct feed *feed, char **argv, char **line)
+{
+	bool ours = false, quit = false;
+	size_t room = 0;
+	ssize_t len;
+
+	while (!quit && (len = getline(line, &room, stdin)) > 0) {
+		look_at_line(feed, *line, &ours, &quit);
+		if (ours || (!feed->pid && feed_start(feed, argv) != CLI_OK))
+			return ours;
+		quit |= !feed_line(feed, *line, (size_t)len);
+	}
+	/* also without a line there are its greeting and its good-bye */
+	if (!feed->pid)
+		feed_start(feed, argv);
+	return false;
+}
+
+static int shell_front(struct cli_ctl *ctl)
+{
+	struct feed feed = { 0 };
+	char *line = NULL;
+	bool ours;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	ours = feed_lines(&feed, ctl->argv, &line);
+	r = feed_end(&feed);
+	signal(SIGPIPE, SIG_DFL);
+	if (ours) {
+		take_over(ctl, &feed);
+		line[strcspn(line, "\n")] = '\0';
+		if (!run_line(ctl, line, &r))
+			r = shell_pipe(ctl, r);
+	}
+	free(feed.connect);
+	free(feed.cd);
+	free(line);
+	return r;
+}
+
+/* The front leaves its own name in argv[0]. */
+static bool called_by_front(const struct cli_ctl *ctl)
+{
+	const char *slash = strrchr(ctl->argv[0], '/');
+
+	return !strcmp(slash ? slash + 1 : ctl->argv[0], "virsh");
 }
 
 int shell_run(struct cli_ctl *ctl)
@@ -383,7 +531,10 @@ int shell_run(struct cli_ctl *ctl)
 	shell_ctl = ctl;
 	/* what a command reads (pzone-define -) must not be eaten before by stdio */
 	setvbuf(stdin, NULL, _IONBF, 0);
-	r = isatty(STDIN_FILENO) ? shell_terminal(ctl) : shell_pipe(ctl);
+	if (isatty(STDIN_FILENO))
+		r = shell_terminal(ctl);
+	else
+		r = called_by_front(ctl) ? shell_front(ctl) : shell_pipe(ctl, CLI_OK);
 	free(own_uri);
 	ctl->uri = NULL;
 	return r;

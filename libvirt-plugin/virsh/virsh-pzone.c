@@ -185,6 +185,7 @@ int main(int argc, char **argv)
 {
 	struct cli_ctl ctl = {
 		.prog = "virsh-pzone",
+		.argv = argv,
 		.groups = groups,
 		.uri = getenv("VIRSH_DEFAULT_CONNECT_URI"),
 	};

@@ -33,6 +33,10 @@ same("help list", ["help", "list"])
 same("help domain", ["help", "domain"])
 same("help of nothing", ["help", "nonsense"])
 same("commands on standard input", [], stdin="list --all\ndomstate off\n")
+same("no command there", [])
+same("-q, connect, cd, pwd, a mistake", ["-q"],
+     stdin="connect test:///default; list --name\ncd /usr\npwd # x\nnonsense\ndomstate test")
+same("quit in the middle", [], stdin="domstate off; quit; domstate demo\nlist\n")
 same("arguments with blanks and quotes", ["desc", "demo", "it's; pzone-list \"x\""])
 same("completion", ["complete", "--", "dom"])
 
@@ -113,6 +117,20 @@ text, code = in_shell(typed="dominf\tdemo\nquit\n")
 ok("dominfo demo" in text and "UUID:" in text, "... for virsh's commands, too", text)
 text, code = in_shell(typed="help\nquit\n")
 ok(text.count("(help keyword 'pzone')") == 1 and "(help keyword 'domain')" in text, "... and help", text)
+# both kinds from a pipe: the system's virsh up to the first of ours, its state carried over
+out, err, code, _ = front([], stdin="pzone-list off --name\n")
+ok((out, err, code) == ("db\n\n", "", 0), "echo pzone-list | virsh", out + err)
+out, err, code, changes = front(["-q"], stdin="domstate off\ncd /\npzone-list off --name; pwd\ndomstate demo\n")
+ok(out.split("virsh # ")[-1].split() == ["db", "/", "running"] and "shut off" in out and not err and code == 0,
+   "a script with both, cd in it", out + err)
+out, err, code, _ = front([], stdin="connect test:///default\nlist --name\npzone-list test\ndomstate nosuch\n")
+ok("error: domain 'test' has no pool" in err and code == 1, "connect in it, the last one's status", out + err)
+out, err, code, _ = front([], stdin="pzone-define off - --config\n<class name='web' pool='ua-fast'>"
+                          "<size unit='MiB'>64</size></class>")
+ok("Class 'web' of domain 'off' defined" in out and not err and code == 0, "a file behind its command", out + err)
+out, err, code, _ = front([], stdin="list --name\nhelp\n")
+ok(out.count("(help keyword 'pzone')") == 1 and "(help keyword 'domain')" in out, "help there has all", out + err)
+ok(front([], stdin="list --name\nquit; pzone-list off\n")[0].count("db") == 0, "quit in front of ours")
 # virsh-pzone reads both kinds from a pipe as well
 out, err, code, _ = run([], stdin="pzone-list off --name\ndomstate off # x\n\n# only this\n")
 ok(out.split() == ["db", "shut", "off"] and not err and code == 0, "commands from a pipe", out + err)

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -115,6 +116,10 @@ def on_terminal(args, *, program=VIRSH_PZONE, typed="", interrupt_at=None, qmp=N
     if pid == 0:
         os.chdir(cwd)
         os.execve(program, [program, *args], env)
+    # Ctrl-C would throw away what is on its way to us, the last message among it
+    mode = termios.tcgetattr(fd)
+    mode[3] |= termios.NOFLSH
+    termios.tcsetattr(fd, termios.TCSANOW, mode)
     os.write(fd, typed.encode())
     shown = b""
     while True:

@@ -16,5 +16,7 @@ refused("pool-add-both-prints", ADD + ["1GiB", "--print-xml", "--print-diff", *Q
 refused("pool-add-live", ["pzone-pool-add", "demo", "1GiB", "--live", *QEMU])
 refused("pool-add-current-running", ["pzone-pool-add", "demo", "1GiB", "--current", *QEMU])
 refused("pool-add-transient", ["pzone-pool-add", "transient", "1GiB", *QEMU])
+refused("pool-add-transient-live", ["pzone-pool-add", "transient", "1GiB", "--live", *QEMU])
+refused("pool-add-transient-print", ["pzone-pool-add", "transient", "1GiB", "--print-xml", *QEMU])
 refused("pool-add-no-qemu", ADD + ["1GiB", *QEMU])
 done()

@@ -97,6 +97,11 @@ golden("list-json-readonly", ["-r", "pzone-list", "demo", "--format", "json"])
 refused("list-format", ["pzone-list", "demo", "--format", "yaml"])
 refused("list-name-json", ["pzone-list", "demo", "--name", "--format", "json"])
 golden("pool-list-running", ["pzone-pool-list", "demo"], qmp=[SETTLED])
+golden("pool-list-json", ["pzone-pool-list", "demo", "--format", "json"], qmp=[SETTLED])
+golden("pool-list-json-off", ["pzone-pool-list", "off", "--format=json"])
+golden("pool-list-json-all", ["pzone-pool-list", "mem", "--all", "--format=json"])
+golden("pool-list-json-readonly", ["-r", "pzone-pool-list", "demo", "--format", "json"])
+refused("pool-list-format", ["pzone-pool-list", "demo", "--format", "xml"])
 golden("pool-list-running-bytes", ["pzone-pool-list", "demo", "--bytes"], qmp=[SETTLED])
 
 # ---- changes in the device ----

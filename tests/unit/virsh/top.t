@@ -78,7 +78,7 @@ with tempfile.TemporaryDirectory() as work:
     ok(m and abs(len(m[1]) - 2 * len(m[2])) <= 1 and abs(len(m[2]) - len(m[3])) <= 1 and abs(len(m[4]) - 2 * len(m[1])) <= 1,
        "a class: sizes, a bar to scale, and what was last done", lines[3])
     ok(m and 5 <= int(m[5]) <= 12, "... and the part of the time that its tasks waited: about 10 %", lines[3])
-    ok(re.match(r"a-domain-wit batch +64M +0K +64M \[=+\] +0% -$", lines[4]), "one that nobody uses", lines[4])
+    ok(re.match(r"a-domain-wit batch +64M +0 +64M \[=+\] +0% -$", lines[4]), "one that nobody uses", lines[4])
     server.shutdown()
     server.server_close()
     ok(top("--socket", path)[0] == 1 and "nobody listens there; does it run?" in top("--socket", path)[2],

@@ -67,6 +67,12 @@ FIRST = fast(db(free=212, anon=200, file=100, refaults=1000, pressure_us=2500000
 LATER = fast(db(free=112, anon=300, file=100, refaults=1500, pressure_us=3000000, oom=2,
                 oom_kill=1), batch(free=127, anon=1))
 golden("stats", ["pzone-stats", "demo"], qmp=[FIRST])
+golden("stats-wide", ["pzone-stats", "demo"], qmp=[fast(
+    db(size=100 * 1024, actual=98765, free=1234, anon=87654, file=54321, refaults=12345678,
+       pressure_us=4321000000, oom=12345, oom_kill=1234),
+    device_class("web-shop", 2, ident=3, free=1, anon=1))])
+with open(os.path.join(HERE, "expected", "stats-wide"), encoding="utf-8") as f:
+    ok(max(map(len, f.read().splitlines())) <= 80, "a full table fits 80 columns")
 golden("stats-class", ["pzone-stats", "demo", "batch"], qmp=[FIRST])
 golden("stats-raw", ["pzone-stats", "demo", "--raw"], qmp=[FIRST])
 golden("stats-quiet", ["-q", "pzone-stats", "demo", "--raw"], qmp=[FIRST])
@@ -85,10 +91,10 @@ out, err, code, _ = run(["pzone-stats", "demo", "--interval", "1", "--count", "2
                         qmp=[FIRST, LATER])
 rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines() if line.startswith(" db ")]
 ok(code == 0 and not err and len(rows) == 2, "--interval 1 --count 2 prints two tables", out + err)
-ok(rows and rows[0][6:] == ["-"] * 4, "the first has no rates yet", rows)
+ok(rows and rows[0][5:] == ["-"] * 4, "the first has no rates yet", rows)
 # half a second stalled and 500 refaults in a second that took a little longer
-ok(len(rows) == 2 and 250 < float(rows[1][6]) <= 500 and 25 < float(rows[1][7]) <= 50 and
-   rows[1][8:] == ["1", "1"], "the second has what happened since", rows)
+ok(len(rows) == 2 and 250 < float(rows[1][5]) <= 500 and 25 < float(rows[1][6]) <= 50 and
+   rows[1][7:] == ["1", "1"], "the second has what happened since", rows)
 out, err, code, _ = run(["pzone-stats", "demo", "--count", "2", "--format", "json"],
                         qmp=[FIRST, LATER])
 lines = [json.loads(line) for line in out.splitlines() if line]
