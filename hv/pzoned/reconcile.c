@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <libvirt/virterror.h>
+#include "confirm.h"
 #include "elastic.h"
 #include "libpzone.h"
 #include "log.h"
@@ -196,6 +197,10 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, cha
 	if (policy_make(defs, live, &plan)) {
 		append(why, why_len, "out of memory");
 		result = RECONCILE_RETRY;
+		goto out;
+	}
+	if (!confirm_plan(dom, &plan)) {
+		result = RECONCILE_AGAIN;
 		goto out;
 	}
 	snprintf(why, why_len, "%s", plan.why);
