@@ -297,7 +297,8 @@ static int choose_sizes(struct edit *e)
 				pzone_size_format(page, false, text, sizeof(text)), p->node);
 	step = p->block_bytes > SECTION_BYTES ? p->block_bytes : SECTION_BYTES;
 	if (!p->size_bytes || p->size_bytes % step)
-		return bad_size(e, "size", p->size_bytes, "is no multiple of %s",
+		return bad_size(e, "size", p->size_bytes,
+				p->size_bytes ? "is no multiple of %s" : "is less than %s",
 				pzone_size_format(step, false, text, sizeof(text)));
 	/* far from where sums could wrap, and more than any machine has */
 	if (p->size_bytes > 1ULL << 52)

@@ -189,8 +189,13 @@ static int check_class(struct cli_ctl *ctl, struct look *look)
 	if (!look->class)
 		return 0;
 	look->view = pzone_views_find(look->views, look->class);
-	if (look->view)
+	if (look->view && look_wants(look, look->view))
 		return 0;
+	if (look->view) {
+		cli_error(ctl, "class '%s' of domain '%s' is in pool '%s', not in '%s'", look->class,
+			  virDomainGetName(look->dom), look->view->pool, look->pool);
+		return -ENOENT;
+	}
 	cli_error(ctl, "domain '%s' has no memory class '%s'; virsh pzone-list shows its classes",
 		  virDomainGetName(look->dom), look->class);
 	return -ENOENT;

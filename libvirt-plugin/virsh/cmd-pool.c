@@ -171,6 +171,18 @@ static int opt_node(struct cli_ctl *ctl, const struct cli_cmd *cmd, int *ret_nod
 	return 1;
 }
 
+/* To the library 0 means "not said": who says it means something else. */
+static int opt_size_not_0(struct cli_ctl *ctl, const struct cli_cmd *cmd, const char *name,
+			  uint64_t *ret_bytes)
+{
+	int r = cli_opt_size(ctl, cmd, name, ret_bytes);
+
+	if (r <= 0 || *ret_bytes)
+		return r;
+	cli_error(ctl, "%s of a pool can't be 0; leave --%s out for what is usual", name, name);
+	return -EINVAL;
+}
+
 static int opt_pool_new(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 			struct pzone_pool_new *pool)
 {
@@ -179,8 +191,8 @@ static int opt_pool_new(struct cli_ctl *ctl, const struct cli_cmd *cmd,
 	pool->node = -1;
 	if (cli_opt_size(ctl, cmd, "size", &pool->size_bytes) <= 0 ||
 	    cli_opt_string(ctl, cmd, "name", &pool->name) < 0 ||
-	    cli_opt_size(ctl, cmd, "requested", &pool->requested_bytes) < 0 ||
-	    cli_opt_size(ctl, cmd, "block", &pool->block_bytes) < 0 ||
+	    opt_size_not_0(ctl, cmd, "requested", &pool->requested_bytes) < 0 ||
+	    opt_size_not_0(ctl, cmd, "block", &pool->block_bytes) < 0 ||
 	    opt_node(ctl, cmd, &pool->node) < 0 ||
 	    cli_exclusive(ctl, cmd, "print-xml", "print-diff") < 0)
 		return -EINVAL;

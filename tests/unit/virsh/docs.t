@@ -28,14 +28,24 @@ for name in PAGES:
 text = page("virsh-pzone.1")
 commands = re.findall(r"^    (pzone-\S+)", run(["help", "pzone"])[0], re.M)
 ok(len(commands) >= 8, "commands", commands)
+common = text[text.index(".SH OPTIONS THAT MANY"):text.index(".SH COMMANDS")]
 for command in commands:
-    entry = re.search(r"^%s .*$" % command, text, re.M)
-    options = re.findall(r"^    \[?--([a-z]+)\]?", run(["help", command])[0], re.M)
-    missing = [o for o in options if not entry or
-               not re.search(r"(\\fI|--)%s\b" % o, entry.group(0)) and
-               # every command's own line names its options, by a letter at least
-               not (o == "timeout" and "--timeout" in entry.group(0))]
+    entry = re.search(r"^(%s .*)\n((?:.*\n)*?)(?=\.TP\n(?:pzone-|help)|\.SH)" % command, text, re.M)
+    options = re.findall(r"^    (\[?)--([a-z-]+)\]?", run(["help", command])[0], re.M)
+    missing = [o for _, o in options if not entry or not re.search(r"(\\fI|--)%s\b" % o, entry[1])]
     ok(not missing, command + ": the page has its options", missing)
+    # what has to be typed with its name is explained by its name
+    missing = [o for data, o in options if not data and not re.search(r"--%s\b" % o, common + (entry[2] if entry else ""))]
+    ok(not missing, command + ": ... and says what they do", missing)
+# for each command there is a golden test of its output (of pzone-top's: top.t) and of an error
+first_lines = []
+for name in os.listdir(os.path.join(HERE, "expected")):
+    with open(os.path.join(HERE, "expected", name), encoding="utf-8") as f:
+        text_of = f.read()
+    first_lines.append((text_of.split("\n", 1)[0], "--- exit 0\n" in text_of))
+for command in commands:
+    mine = [good for line, good in first_lines if re.search(r" %s( |$)" % command, line) and " help " not in line]
+    ok((True in mine or command == "pzone-top") and False in mine, command + ": golden tests of output and error", mine)
 for number in ("0", "1", "3"):
     ok(re.search(r"^\.B %s$" % number, text, re.M), "exit status " + number)
 

@@ -8,7 +8,8 @@
  * of libvirt with LD_PRELOAD and is a FAKE of just these two things:
  *
  *   virDomainGetXMLDesc            puts back the <qemu:override> of the aliases
- *                                  in $FAKE_POOLS (blank-separated)
+ *                                  in $FAKE_POOLS (blank-separated), and with $FAKE_KVM
+ *                                  set says type='kvm' ("test" is as long)
  *   virDomainQemuMonitorCommand    with $FAKE_QMP set: answers query-pzone with
  *                                  the files $FAKE_QMP/1.json, 2.json, ..., each
  *                                  once and the last one for ever, and every
@@ -68,6 +69,14 @@ static char *read_file(const char *dir, const char *name)
 	return text;
 }
 
+static void say_kvm(char *xml)
+{
+	char *type = xml ? strstr(xml, "<domain type='test'") : NULL;
+
+	if (type && getenv("FAKE_KVM"))
+		memcpy(type, "<domain type='kvm' ", strlen("<domain type='test'"));
+}
+
 char *virDomainGetXMLDesc(virDomainPtr dom, unsigned int flags)
 {
 	static const char end[] = "</domain>";
@@ -80,6 +89,7 @@ char *virDomainGetXMLDesc(virDomainPtr dom, unsigned int flags)
 	size_t len;
 	FILE *f;
 
+	say_kvm(xml);
 	if (!at || !pools)
 		return xml;
 	list = strdup(pools);

@@ -6,6 +6,7 @@ from golden import *  # noqa: F401,F403 pylint: disable=wildcard-import,unused-w
 COMMANDS = ["define", "event", "info", "list", "map", "pool-add", "pool-list", "reclaim", "resize",
             "set", "stats", "top", "undefine"]
 
+ok(re.findall(r"^    pzone-(\S+)", run(["help", "pzone"])[0], re.M) == COMMANDS, "no command is missing here")
 golden("help", ["help"])
 golden("help-pzone", ["help", "pzone"])
 golden("help-quiet", ["-q", "help", "pzone"])

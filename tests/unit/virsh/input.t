@@ -71,6 +71,10 @@ refused("define-bad-size", DEFINE, files=cls(size="<size unit='MiB'>sixty</size>
 refused("define-bad-unit", DEFINE, files=cls(size="<size unit='MoB'>64</size>"))
 refused("define-bounds", DEFINE, files=cls(
     size="<size unit='MiB'>64</size>\n  <guarantee unit='MiB'>128</guarantee>"))
+for case, value in (("zero", "0"), ("more", "10001"), ("words", "heavy"), ("negative", "-5"), ("fraction", "1.5"),
+                    ("huge", "99999999999999999999"), ("empty", "")):
+    refused("set-weight-" + case, ["pzone-set", "off", "db", "--weight", value])
+refused("set-weight-class", ["pzone-set", "off", "nosuch", "--weight", "5"])
 refused("set-nothing", ["pzone-set", "off", "db"])
 refused("set-words", ["pzone-set", "off", "db", "--limit", "much"])
 refused("set-not-block", ["pzone-set", "off", "db", "--limit", "769MiB"])
@@ -109,6 +113,13 @@ refused("stdin-malformed", ["pzone-define", "off", "-", "--config"], stdin="<pzo
 refused("flags-current-live", ["pzone-resize", "off", "db", "256MiB", "--current", "--live"])
 refused("flags-current-config", ["pzone-set", "off", "db", "--limit", "1GiB", "--config",
                                  "--current"])
+# ... of each command that has them
+for command, rest in (("define", ["new.xml"]), ("undefine", ["db"]), ("resize", ["db", "256MiB"]),
+                      ("set", ["db", "--limit", "1GiB"]),
+                      ("pool-add", ["1GiB", "--emulator", "/usr/lib/pzone/qemu-system-x86_64"])):
+    for other in ("live", "config"):
+        refused("flags-%s-%s" % (command, other),
+                ["pzone-" + command, "off", *rest, "--current", "--" + other], files=cls())
 refused("flags-wait-config", ["pzone-resize", "off", "db", "256MiB", "--config", "--wait"])
 refused("flags-verbose-alone", ["pzone-resize", "demo", "db", "256MiB", "--verbose"])
 refused("flags-name-bytes", ["pzone-list", "demo", "--name", "--bytes"])

@@ -62,6 +62,9 @@ golden("resize-config-running", ["pzone-resize", "demo", "db", "262144", "--conf
        changed=True)
 golden("set-config", ["pzone-set", "off", "db", "--guarantee", "128MiB", "--limit", "640MiB"],
        changed=True)
+golden("set-weight", ["pzone-set", "off", "db", "--weight", "200"], changed=True)
+golden("set-weight-live", ["pzone-set", "demo", "db", "--weight", "200", "--live"], changed=True,
+       qmp=[[device_pool([device_class("db", 512, guarantee=256, limit=768)])]])
 # what was defined is there afterwards, and the neighbours' metadata are untouched
 out = run(["pzone-define off one.xml --config; pzone-list off"], files={"one.xml": ONE})[0]
 ok(" web " in out and " db " in out, "define, then list", out)

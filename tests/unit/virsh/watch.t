@@ -81,6 +81,7 @@ golden("stats-off", ["pzone-stats", "off"])
 golden("stats-no-report", ["pzone-stats", "demo"], qmp=[fast(db(), batch())])
 golden("stats-off-interval", ["pzone-stats", "off", "--interval", "100"])
 refused("stats-no-class", ["pzone-stats", "demo", "nosuch"], qmp=[FIRST])
+refused("stats-other-pool", ["pzone-stats", "demo", "db", "--pool", "ua-slow"], qmp=[FIRST])
 refused("stats-no-pool", ["pzone-stats", "demo", "--pool", "nosuch"], qmp=[FIRST])
 refused("stats-format", ["pzone-stats", "demo", "--format", "xml"], qmp=[FIRST])
 for case, option in (("interval", "--interval"), ("count", "--count")):
@@ -138,6 +139,11 @@ many = fast(*[device_class("c%02d" % i, 32, ident=i + 1, addr=FAST + 32 * i * MI
               for i in range(30)], requested=2048)
 out = run(["pzone-map", "demo"], qmp=[many])[0]
 ok(max(map(len, out.splitlines())) <= 80 and "@" in out, "30 classes, in 80 columns", out)
+
+# ---- top: what can be wrong; the rest is in top.t ----
+refused("top-argument", ["pzone-top", "demo"])
+refused("top-no-socket", ["pzone-top", "--socket", "/nonexistent/x", "--once"])
+refused("top-interval", ["pzone-top", "--interval", "0", "--once"])
 
 # ---- event ----
 EVENTS = {"events": """\
