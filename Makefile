@@ -101,7 +101,7 @@ test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lo
 	@PZONE_KERNEL=$(BUILD)/kernel-debug/bzImage PZONE_MEM=2G PZONE_SLOW=4 PZONE_TEST_TIMEOUT=3600 \
 		PZONE_STRESS_OPS=$(or $(OPS),10000) $(prove) tests/guest/08-stress.t
 
-test-libvirt-13: deps ## the tools against Debian 13's libvirt 11.3, in a Debian of its own (root; 4 min)
+test-libvirt-13: deps ## the tools, and VMs if QEMU and kernel are built, with Debian 13's libvirt 11.3 (root; 10 min)
 	@tests/lib/libvirt-13
 
 fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang

@@ -134,6 +134,32 @@ def running(t, host, d):
     t.ok("ua-pool1" in host.virsh("dumpxml", d.name, "--inactive").stdout, "... and the definition has it")
 
 
+def transient(t, host):
+    """A domain that exists only as long as it runs: its XML with a pool, and created anew."""
+    # libvirt 9.0 can't start this QEMU without ACPI
+    d = t.domain(name="brief", edit=lambda x: ordinary(x).replace("<devices>", "<features><acpi/></features><devices>"))
+    t.virsh_ok("create", d.xml_path, what="a transient domain")
+    t.virsh_fails(("-q", "pzone-pool-add", d.name, "1GiB"), 1, "transient .* --print-xml",
+                  "... can't get a pool, and it says what to do")
+    xml = t.virsh_ok("-q", "pzone-pool-add", d.name, "1GiB", "--print-xml", what="--print-xml shows its XML with one")
+    t.virsh_ok("destroy", d.name)
+    path = os.path.join(host.work, "brief.xml")
+    with open(path, "w") as f:
+        f.write(xml)
+    t.virsh_ok("create", path, what="... from which it is created anew")
+    out = t.virsh_ok("-q", "pzone-pool-list", d.name)
+    t.ok(re.search(r"ua-pool0 +1 GiB", out), "... with the pool", out)
+    d.connect()
+    path = os.path.join(host.work, "class.xml")
+    with open(path, "w") as f:
+        f.write("<class name='web' pool='ua-pool0'><size unit='MiB'>64</size></class>")
+    t.virsh_ok("pzone-define", d.name, path, "--wait", what="a class in it")
+    t.equal(d.figure("web", "size"), 64 * MiB, "... that the guest has")
+    t.virsh_fails(("-q", "pzone-define", d.name, path, "--config"), 1, "is transient and has no persistent definition",
+                  "--config is refused, in one sentence")
+    t.virsh_ok("destroy", d.name)
+
+
 def test(t, host):
     d = t.domain(edit=ordinary)
     t.virsh_ok("define", d.xml_path, what="an ordinary domain")
@@ -142,6 +168,8 @@ def test(t, host):
     add(t, host, d, before)
     boot(t, host, d)
     running(t, host, d)
+    t.virsh_ok("destroy", d.name)
+    transient(t, host)
 
 
 run(test)

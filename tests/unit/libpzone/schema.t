@@ -79,6 +79,8 @@ def check(xml, what):
         # "..." stands for what a reader has already
         need = "<name>x</name><memory>1</memory><os><type>hvm</type></os>" if "..." in xml else ""
         libvirt_takes(xml.replace("...", "").replace("<maxMemory", need + "<maxMemory", 1), what + ": a domain")
+    elif tag == "emulator":
+        libvirt_takes(domain({"devices": xml}), what + ": part of a device list")
     elif tag == "memory":
         parts = dict(zip(("devices", "root"), re.split(r"\n\.\.\.\n", xml)))
         libvirt_takes(domain(parts), what + ": a device")
@@ -91,8 +93,18 @@ def check(xml, what):
 def markdown(path):
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    for found in re.finditer(r"(?ms)^( *)```xml\n(.*?)^ *```", text):
-        yield text[:found.start()].count("\n") + 2, re.sub("(?m)^" + found.group(1), "", found.group(2))
+    for found in re.finditer(r"(?ms)^( *)```(\w*)\n(.*?)^ *```", text):
+        xml = re.sub("(?m)^" + found.group(1), "", found.group(3))
+        if found.group(2) == "xml" or xml.startswith("<"):
+            yield text[:found.start()].count("\n") + 2, xml
+
+
+def indented(path):
+    """XML in plain text: lines behind two tabs."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for found in re.finditer(r"(?m)(?:^\t\t<.*\n(?:^\t\t.*\n)*)", text):
+        yield text[:found.start()].count("\n") + 1, found.group(0).replace("\t\t", "")
 
 
 def man(path):
@@ -105,7 +117,8 @@ def man(path):
 
 
 pieces = 0
-for pattern, reader in (("README.md", markdown), ("docs/*.md", markdown), ("*/*/*.[1-9]", man), ("*/*/*/*.[1-9]", man)):
+for pattern, reader in (("README.md", markdown), ("docs/*.md", markdown), ("*/*/*.[1-9]", man), ("*/*/*/*.[1-9]", man),
+                        (".ci/deb/debian/*README.Debian", indented)):
     for path in sorted(glob.glob(os.path.join(TOP, pattern))):
         if not os.path.isfile(path) or path.startswith(os.path.join(TOP, "build/")):
             continue

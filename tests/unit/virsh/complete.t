@@ -30,6 +30,9 @@ ok(words("pzone-event", "--event", "") == ["changed", "nomem", "shortage"], "eve
 ok(words("pzone-stats", "demo", "") == CLASSES, "classes, where they are optional")
 ok(words("pzone-list", "demo", "--") == ["--bytes", "--format", "--name", "--pool"],
    "options that were not given yet", words("pzone-list", "demo", "--"))
+for command in words("pzone-"):
+    wanted = sorted(re.findall(r"^    \[?(--[a-z-]+)", run(["help", command])[0], re.M))
+    ok(words(command, "--") == wanted, command + ": all its options", "%s\n%s" % (words(command, "--"), wanted))
 ok(words("pzone-list", "demo", "--by") == ["--bytes"], "part of an option")
 ok(words("pzone-list", "demo", "") == ["--bytes", "--format", "--name", "--pool"],
    "options when nothing else can come", words("pzone-list", "demo", ""))
