@@ -160,6 +160,9 @@ static void print_map(const struct map *map)
 	char a[SIZE_TEXT], b[SIZE_TEXT];
 	const struct pzone_live_class *c;
 	uint64_t leaving = map_bytes(map, PZONE_MAP_LEAVING, SIZE_MAX);
+	uint64_t unused = map_bytes(map, PZONE_MAP_FREE, SIZE_MAX);
+	/* what is to be given back counts as available before it is free */
+	uint64_t may = p->available_bytes < unused ? p->available_bytes : unused;
 
 	printf("Pool '%s' of domain '%s': %s, blocks of %s\n", p->name, map->domain,
 	       size_text(p->size_bytes, a, sizeof(a)), size_text(p->block_bytes, b, sizeof(b)));
@@ -172,8 +175,7 @@ static void print_map(const struct map *map)
 	if (leaving)
 		legend('~', "to be given back", "%s", size_text(leaving, a, sizeof(a)));
 	legend('.', "free", "%s, classes may get %s of it",
-	       size_text(map_bytes(map, PZONE_MAP_FREE, SIZE_MAX), a, sizeof(a)),
-	       size_text(p->available_bytes, b, sizeof(b)));
+	       size_text(unused, a, sizeof(a)), size_text(may, b, sizeof(b)));
 }
 
 /* ---- the command ---- */

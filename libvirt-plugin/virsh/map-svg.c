@@ -7,6 +7,7 @@
 #include "progress.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -21,9 +22,17 @@ static const char *const colours[] = {
 	"#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#7b68ae",
 };
 
+#define NR_COLOURS (sizeof(colours) / sizeof(*colours))
+
+/* Two classes have the same colour: then each has a number, too. */
+static bool numbered(const struct map *map)
+{
+	return map->pool->nr_classes > NR_COLOURS;
+}
+
 static const char *colour(const struct pzone_map_range *r)
 {
-	return colours[r->class_index % (sizeof(colours) / sizeof(*colours))];
+	return colours[r->class_index % NR_COLOURS];
 }
 
 /* Class names need no escaping; the domain's may. */
@@ -100,6 +109,22 @@ static void put_tooltip(const struct map *map, const struct pzone_map_range *r, 
 		size_text(r->size_bytes, size, sizeof(size)), r->addr, r->addr + r->size_bytes - 1);
 }
 
+/* What there is room for: the name, or the number that the legend has of it. */
+static void put_label(const struct map *map, const struct pzone_map_range *r, const char *name,
+		      double x, int y, double room, FILE *out)
+{
+	char number[24];
+
+	snprintf(number, sizeof(number), "%zu", r->class_index + 1);
+	if (room <= 9.0 * (double)strlen(name)) {
+		if (!numbered(map) || room <= 9.0 * (double)strlen(number))
+			return;
+		name = number;
+	}
+	fprintf(out, "<text x='%.2f' y='%d' fill='#fff' text-anchor='middle'>%s</text>\n", x, y,
+		name);
+}
+
 /* The part of a range that is on one line. */
 static void put_part(const struct map *map, const struct pzone_map_range *r, unsigned int line,
 		     uint64_t line_bytes, FILE *out)
@@ -123,9 +148,8 @@ static void put_part(const struct map *map, const struct pzone_map_range *r, uns
 	fputs(">", out);
 	put_tooltip(map, r, out);
 	fputs("</rect>\n", out);
-	if (c && r->kind == PZONE_MAP_CLASS && w > 9.0 * (double)strlen(c->name))
-		fprintf(out, "<text x='%.2f' y='%d' fill='#fff' text-anchor='middle'>%s</text>\n",
-			x + w / 2, y + LINE_HEIGHT / 2 + 5, c->name);
+	if (c && r->kind == PZONE_MAP_CLASS)
+		put_label(map, r, c->name, x + w / 2, y + LINE_HEIGHT / 2 + 5, w, out);
 }
 
 static void put_lines(const struct map *map, unsigned int lines, uint64_t line_bytes, FILE *out)
@@ -143,11 +167,14 @@ static void put_lines(const struct map *map, unsigned int lines, uint64_t line_b
 	}
 }
 
-static void put_legend_line(const struct pzone_map_range *sample, const char *name,
-			    uint64_t bytes, int y, FILE *out)
+static void put_legend_line(const struct map *map, const struct pzone_map_range *sample,
+			    const char *name, uint64_t bytes, int y, FILE *out)
 {
 	char size[SIZE_TEXT];
 
+	if (*name && numbered(map))
+		fprintf(out, "<text x='%d' y='%d' text-anchor='end'>%zu</text>\n", LEFT - 8, y,
+			sample->class_index + 1);
 	fprintf(out, "<rect x='%d' y='%d' width='18' height='14' ", LEFT, y - 12);
 	put_paint(out, sample);
 	fprintf(out, "/><text x='%d' y='%d'>%s%s%s: %s</text>\n", LEFT + 28, y, name,
@@ -168,14 +195,14 @@ static int legend_lines(const struct map *map, int y, FILE *out)
 
 			sample = (struct pzone_map_range){ .kind = kind, .class_index = i };
 			if (bytes && out)
-				put_legend_line(&sample, c->name, bytes,
+				put_legend_line(map, &sample, c->name, bytes,
 						y + lines * LEGEND_HEIGHT, out);
 			lines += bytes != 0;
 		}
 	for (int kind = PZONE_MAP_FREE; kind <= PZONE_MAP_MEMMAP; kind++) {
 		sample = (struct pzone_map_range){ .kind = kind };
 		if (out)
-			put_legend_line(&sample, "", map_bytes(map, kind, SIZE_MAX),
+			put_legend_line(map, &sample, "", map_bytes(map, kind, SIZE_MAX),
 					y + lines * LEGEND_HEIGHT, out);
 		lines++;
 	}

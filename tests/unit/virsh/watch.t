@@ -128,6 +128,10 @@ golden("map-svg", ["pzone-map", "demo", "--svg", "-"], qmp=[fast(
     batch(actual=160, state="shrinking", wanted=[(FAST + 800 * MIB, 128)],
           extents=[(FAST + 800 * MIB, 160)]))])
 golden("map-svg-file", ["pzone-map", "demo", "--svg", "map.svg"], qmp=[fast(db())])
+# more classes than colours: numbers, in the boxes where a name has no room and in the legend
+out = run(["pzone-map", "demo", "--svg", "-"], qmp=[fast(*[
+    device_class("a-long-name-%d" % i, 16, ident=i + 1, addr=FAST + 32 * i * MIB) for i in range(9)])])[0]
+ok(all(out.count(">%d</text>" % i) == 2 for i in range(1, 10)), "SVG: nine classes have numbers", out)
 refused("map-svg-two-pools", ["pzone-map", "demo", "--svg", "-"], qmp=[TWO])
 refused("map-svg-nowhere", ["pzone-map", "demo", "--svg", "no/such/dir.svg"], qmp=[fast(db())])
 refused("map-svg-full", ["pzone-map", "demo", "--svg", "/dev/full"], qmp=[fast(db())])
