@@ -10,6 +10,7 @@
 
 #include <curses.h>
 #include <errno.h>
+#include <locale.h>
 #include <stdint.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@
 #define BAR_MAX		40
 #define WIDTH		80	/* in a pipe */
 /* domain, class, size, used, limit, pressure, last resize, and blanks between */
-#define WIDTH_BUT_BAR	61
+#define WIDTH_BUT_BAR	63
+#define NAME_WIDTH	12
 
 struct lines {
 	char **text;
@@ -92,6 +94,35 @@ static struct json_object *at(struct json_object *obj, const char *key, size_t i
 	    i >= json_object_array_length(array))
 		return NULL;
 	return json_object_array_get_idx(array, i);
+}
+
+/* How many bytes the first columns of a text take; domains may have names in UTF-8. */
+static size_t columns_bytes(const char *text, size_t columns, size_t *ret_columns)
+{
+	size_t n = 0, seen = 0;
+
+	for (; text[n]; n++) {
+		bool starts = ((unsigned char)text[n] & 0xc0) != 0x80;
+
+		if (starts && seen == columns)
+			break;
+		seen += starts;
+	}
+	if (ret_columns)
+		*ret_columns = seen;
+	return n;
+}
+
+/* A name in a column of its own: cut, or filled up. */
+static const char *name_column(const char *name, char buf[4 * NAME_WIDTH + 1])
+{
+	size_t columns, n = columns_bytes(name, NAME_WIDTH, &columns);
+
+	if (n > 4 * NAME_WIDTH - (NAME_WIDTH - columns))
+		n = 0;	/* no UTF-8 that anybody could show */
+	snprintf(buf, 4 * NAME_WIDTH + 1, "%.*s%*s", (int)n, name,
+		 (int)(n ? NAME_WIDTH - columns : NAME_WIDTH), "");
+	return buf;
 }
 
 /* [####==--|  ]: used, had and free, wanted and not there yet, up to the limit */
@@ -182,6 +213,7 @@ static void add_class(struct lines *l, int width, struct json_object *domain,
 	uint64_t used = actual > unused ? actual - unused : 0;
 	int bar_len = width - WIDTH_BUT_BAR;
 	char graph[BAR_MAX + 1], size[16], use[16], limit[16], last[48], pressure[32];
+	char dom[4 * NAME_WIDTH + 1], name[4 * NAME_WIDTH + 1];
 	struct json_object *was = before(old, str(domain, "name"), str(pool, "name"),
 					 str(cls, "name"));
 
@@ -189,8 +221,8 @@ static void add_class(struct lines *l, int width, struct json_object *domain,
 	bar(graph, bar_len, used, actual, u64(cls, "size"), u64(cls, "limit"));
 	pressure_text(cls, was, now->when_us - old->when_us, pressure, sizeof(pressure));
 	last_text(cls, last, sizeof(last));
-	add_line(l, "%-12.12s %-12.12s %5s %5s %5s [%s] %5s %s", str(domain, "name"),
-		 str(cls, "name"), show_brief(u64(cls, "size"), size), show_brief(used, use),
+	add_line(l, "%s %s %5s %5s %5s [%s] %5s %s", name_column(str(domain, "name"), dom),
+		 name_column(str(cls, "name"), name), show_brief(u64(cls, "size"), size), show_brief(used, use),
 		 show_brief(u64(cls, "limit"), limit), graph, pressure, last);
 }
 
@@ -299,7 +331,8 @@ static void draw(const struct lines *l, size_t first)
 			continue;
 		if (i + 1 == fixed)
 			attron(A_REVERSE);
-		mvaddnstr((int)row++, 0, l->text[i], COLS);
+		mvaddnstr((int)row++, 0, l->text[i],
+			  (int)columns_bytes(l->text[i], (size_t)COLS, NULL));
 		if (i + 1 == fixed)
 			attroff(A_REVERSE);
 	}
@@ -325,6 +358,7 @@ static int watch(struct cli_ctl *ctl, const char *socket, unsigned int interval_
 
 	if (rc)
 		return say(ctl, &err);
+	setlocale(LC_CTYPE, "");
 	if (!initscr()) {
 		cli_error(ctl, "this terminal can't be used; try --once");
 		return CLI_ERROR;
