@@ -329,7 +329,7 @@ int wait_for_reclaim(struct cli_ctl *ctl, virDomainPtr dom, const char *name, ui
 		return say_result(ctl, &w, result, timeout_s);
 	size_text(got, b, sizeof(b));
 	if (got < asked_bytes) {
-		cli_error(ctl, "Class '%s' reclaimed %s of %s: the rest is in use", name, b, a);
+		cli_error(ctl, "Class '%s' reclaimed %s of %s: no more could be freed", name, b, a);
 		return CLI_PARTIAL;
 	}
 	cli_extra(ctl, "Class '%s' reclaimed %s\n", name, b);

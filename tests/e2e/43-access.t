@@ -42,7 +42,8 @@ def state(host, d):
 
 CHANGES = (("pzone-define", "demo", "FILE", "--live"), ("pzone-define", "demo", "FILE", "--config"),
            ("pzone-resize", "demo", "db", "64MiB"), ("pzone-set", "demo", "db", "--limit", "1GiB"),
-           ("pzone-undefine", "demo", "db"), ("pzone-pool-add", "demo", "1GiB"))
+           ("pzone-undefine", "demo", "db"), ("pzone-reclaim", "demo", "db", "1MiB"),
+           ("pzone-pool-add", "demo", "1GiB"))
 
 
 def changes_refused(t, host, d, who, pattern, call):
