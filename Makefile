@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench-core check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench bench-full bench-build bench-core check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -118,6 +118,18 @@ test-pzoned: all ## three VMs under one budget, most classes in permanent OOM (3
 
 sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot
 	@$(SUBMAKE) -C tests/sim run
+
+bench-build: all # what the benchmark needs beside the build
+	@.ci/install-packages .ci/packages-bench
+	@tests/bench/build-peers
+
+bench: bench-build ## measure pzone beside balloon, virtio-mem, memcg, ... (10 min, and 15 to build the first time)
+	@$(SUBMAKE) -C tests/unit/core bench
+	@exec tests/bench/bench $(BENCH)
+
+bench-full: bench-build ## ... at all points, and write docs/benchmarks.md (under an hour; goes on where it was stopped)
+	@$(SUBMAKE) -C tests/unit/core bench
+	@exec tests/bench/bench --full $(BENCH)
 
 bench-core: ## what the calls of hv/core cost with 1,023 classes (a minute)
 	@$(SUBMAKE) -C tests/unit/core bench

@@ -185,7 +185,9 @@ class VM:
     """A running test guest. See the head of this file."""
 
     def __init__(self, pools=(), mem='512M', cpus=2, cmdline='', disk=None, reboot=False,
-                 args=(), kernel=None, boot_timeout=60, agent=True):
+                 args=(), kernel=None, boot_timeout=60, agent=True,
+                 backend='memory-backend-ram'):
+        self.backend = backend      # of the base memory
         self.pools = list(pools)
         self.mem = size(os.environ.get('PZONE_MEM') or mem)
         self.cpus = cpus
@@ -233,7 +235,7 @@ class VM:
                '-cpu', 'host' if accel() == 'kvm' else 'max',
                '-smp', str(self.cpus),
                '-m', 'size=%dk,slots=8,maxmem=%dk' % (self.mem >> 10, maxmem >> 10),
-               '-object', 'memory-backend-ram,id=ram0,size=%d' % self.mem,
+               '-object', '%s,id=ram0,size=%d' % (self.backend, self.mem),
                '-numa', 'node,nodeid=0,cpus=0-%d,memdev=ram0' % (self.cpus - 1)]
         cmd += ['-kernel', kernel, '-initrd', initramfs,
                 '-append', 'console=ttyS0 panic=-1 %s' % self.cmdline,
