@@ -7,6 +7,7 @@ written as soon as it is measured; a row that is there is not measured again.
 """
 import csv
 import ctypes
+import filecmp
 import os
 import re
 import shutil
@@ -21,9 +22,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, 'tests/guest'))
 
+from agent import AgentError  # noqa: E402
 from vm import VM, VMError, Pool, QMPError, BUILD, MiB, GiB, SLOW, accel  # noqa: E402,F401
 
 PEER_KERNEL = os.environ.get('PZONE_PEER_KERNEL') or os.path.join(BUILD, 'kernel-peer/bzImage')
+ERRORS = (VMError, AgentError, OSError, AttributeError)     # of one point; the others go on
 PLUGIN_QEMU = os.path.join(BUILD, 'qemu-plugins/bin/qemu-system-x86_64')
 PLUGIN = os.path.join(BUILD, 'bench/insn.so')
 DISCARD = os.path.join(BUILD, 'bench/discard')
@@ -120,10 +123,13 @@ class BenchVM(VM):
     The latter runs under TCG on any host: counts do not depend on the accelerator.
     """
 
-    def __init__(self, peer=False, counting=False, marks=False, huge=True, profile=False, **more):
+    def __init__(self, peer=False, counting=False, marks=False, huge=True, profile=False, nodes=1, **more):
         self.counting, self.marks, self.huge, self.profile = counting, marks, huge, profile
         if peer:
             more['kernel'] = PEER_KERNEL
+            # it may be a patched one, for want of another; the word is unknown to others
+            more['cmdline'] = more.get('cmdline', '') + ' pzone=off'
+        self.nodes = nodes          # of equal size that the base memory is in
         super().__init__(**more)
         self.expected.append('.')   # read with warnings()
         self.warned = 0
@@ -139,11 +145,22 @@ class BenchVM(VM):
                 os.environ.pop(k, None)
                 if v is not None:
                     os.environ[k] = v
+        if self.nodes > 1:
+            cmd = self.split_memory(cmd)
         if self.counting:
             cmd += ['-plugin', '%s,socket=%s%s%s' % (
                 PLUGIN, self.path('insn.sock'), ',marks=' + self.path('marks') if self.marks else '',
                 ',profile=' + self.path('profile') if self.profile else '')]
         return cmd
+
+    def split_memory(self, cmd):
+        """Base memory in several NUMA nodes, as numa=fake would make them."""
+        at = next(i for i, w in enumerate(cmd) if 'id=ram0' in w) - 1
+        parts = []
+        for n in range(self.nodes):
+            parts += ['-object', '%s,id=ram%d,size=%d' % (self.backend, n, self.mem // self.nodes),
+                      '-numa', 'node,nodeid=%d,memdev=ram%d%s' % (n, n, ',cpus=0-%d' % (self.cpus - 1) if n == 0 else '')]
+        return cmd[:at] + parts + cmd[at + 4:]
 
     def start(self):
         thp(self.huge)
@@ -151,14 +168,16 @@ class BenchVM(VM):
             super().start()
         finally:
             thp(True)
+        # Linux turns it off in a guest this small
+        self.run('echo madvise > /sys/kernel/mm/transparent_hugepage/enabled')
 
     # --- what it cost ---
 
     def instructions(self):
-        """(kernel, user) that the guest has executed."""
+        """(kernel, user) that the guest has executed, without string instructions."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
             s.connect(self.path('insn.sock'))
-            return tuple(int(x) for x in s.makefile().read().split())
+            return tuple(int(x) for x in s.makefile().read().split()[:2])
 
     def cpu_ms(self):
         """CPU time of the vCPU threads, and of QEMU's others."""
@@ -237,6 +256,11 @@ class Syscalls:
                 if m.group(2) != 'total':
                     self.count[m.group(2)] = int(m.group(1))
         os.unlink(self.file)
+
+
+def peers_are_patched():
+    """Whether PZONE_PEER_KERNEL is our own kernel, which then runs with pzone=off."""
+    return os.path.exists(PEER_KERNEL) and filecmp.cmp(PEER_KERNEL, os.path.join(BUILD, 'kernel/bzImage'))
 
 
 def missing():

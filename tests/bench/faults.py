@@ -8,7 +8,7 @@ without plugin, one run of each variant after the other.
 """
 import re
 
-from benchlib import BenchVM, Pool, Results, VMError, MiB, median
+from benchlib import BenchVM, Pool, Results, ERRORS, MiB, median
 
 MIB = 64            # a run touches so much
 CHUNK = 512         # pages between two marks
@@ -39,14 +39,14 @@ VARIANTS = [
 
 
 def boot(variant, counting):
-    pools = [Pool('p', size='512M', requested='512M')] if variant.pool else []
-    vm = BenchVM(peer=not variant.patched, counting=counting, marks=counting, mem='512M',
+    pools = [Pool('p', size='1G', requested='640M')] if variant.pool else []
+    vm = BenchVM(peer=not variant.patched, counting=counting, marks=counting, mem='1G' if variant.cpuset else '512M', nodes=2 if variant.cpuset else 1,
                  cpus=1 if counting else 2, pools=pools,
-                 cmdline='' if variant.memcg else 'pzone.nomemcg numa=fake=2' if variant.cpuset else 'pzone.nomemcg',
+                 cmdline='' if variant.memcg else 'pzone.nomemcg',
                  args=['-icount', 'shift=0'] if counting else [])
     vm.start()
     if variant.pool:
-        vm.create('p', 'db', '256M')
+        vm.create('p', 'db', '512M')      # as large as the zone of the others
         vm.settle()
     vm.sh('mke2fs -F /dev/ram0 >/dev/null 2>&1 && mount -t ext4 /dev/ram0 /mnt && '
           'truncate -s %dM %s && mkdir /sys/fs/cgroup/g' % (MIB, HOLE))
@@ -97,7 +97,7 @@ def with_vm(bench, variant, work):
             work(vm)
         finally:
             vm.stop()
-    except (VMError, OSError) as e:
+    except ERRORS as e:
         bench.failed('faults: ' + variant.name, e)
 
 
@@ -128,7 +128,7 @@ def time_all(bench, times, runs):
             free = re.search(r'freed_us (\d+)', said)
             times.add(path=path, variant=v.name, run=r, ns_per_page=median(touch) * 1e3 / CHUNK,
                       free_ns_per_page=float(free.group(1)) * 1e3 / (MIB * 256) if free else '')
-    except (VMError, OSError) as e:
+    except ERRORS as e:
         bench.failed('faults, timed', e)
     finally:
         for vm in vms.values():

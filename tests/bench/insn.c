@@ -4,17 +4,18 @@
  *
  *   -plugin insn.so,socket=PATH[,marks=FILE][,profile=FILE]
  *
- * Whoever connects to the unix socket PATH gets one line "KERNEL USER", the sums
+ * Whoever connects to the unix socket PATH gets one line "KERNEL USER REP", the sums
  * of all vCPUs by now. A user program that executes the marker (xchg %bx,%bx, which
- * does nothing) makes a line "KERNEL USER" of its own vCPU in FILE: what lies
+ * does nothing) makes a line "KERNEL USER REP" of its own vCPU in FILE: what lies
  * between two marks is counted without the rest of the guest.
  *
  * profile=FILE: each connection also writes FILE anew: of every BUCKET bytes of kernel
  * text, how many instructions in them were executed, as an array of uint64_t.
  * tests/bench/profile makes functions of them.
  *
- * An instruction with a rep prefix counts as one, however often it repeats; one that
- * faults counts again when it is executed again.
+ * String instructions with a rep prefix are counted apart (REP), in the lines' third column,
+ * because how often they count depends on how QEMU translates them: once for each repetition
+ * with -icount, less often without. One that faults counts again when it is executed again.
  */
 #include <glib.h>
 #include <pthread.h>
@@ -35,11 +36,11 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 #define BUCKETS (TEXT_BYTES / BUCKET)
 
 struct count {
-	uint64_t kernel, user;
+	uint64_t kernel, user, rep;
 };
 
 static struct qemu_plugin_scoreboard *counts;
-static qemu_plugin_u64 kernel, user;
+static qemu_plugin_u64 kernel, user, rep;
 static struct qemu_plugin_scoreboard *buckets;
 static const char *profile;
 static FILE *marks;
@@ -48,8 +49,9 @@ static int listener = -1;
 static void on_mark(unsigned int vcpu, void *data)
 {
 	(void)data;
-	fprintf(marks, "%llu %llu\n", (unsigned long long)qemu_plugin_u64_get(kernel, vcpu),
-		(unsigned long long)qemu_plugin_u64_get(user, vcpu));
+	fprintf(marks, "%llu %llu %llu\n", (unsigned long long)qemu_plugin_u64_get(kernel, vcpu),
+		(unsigned long long)qemu_plugin_u64_get(user, vcpu),
+		(unsigned long long)qemu_plugin_u64_get(rep, vcpu));
 	fflush(marks);
 }
 
@@ -61,6 +63,18 @@ static int is_marker(struct qemu_plugin_insn *insn)
 	return qemu_plugin_insn_size(insn) == sizeof(marker) &&
 	       qemu_plugin_insn_data(insn, bytes, sizeof(bytes)) == sizeof(bytes) &&
 	       !memcmp(bytes, marker, sizeof(marker));
+}
+
+/* rep movs, stos and the like: F2 or F3, perhaps REX, A4 to A7 or AA to AF. */
+static int is_rep(struct qemu_plugin_insn *insn)
+{
+	unsigned char b[4] = { 0 };
+	size_t n = qemu_plugin_insn_data(insn, b, sizeof(b)), op;
+
+	if (n < 2 || (b[0] != 0xf2 && b[0] != 0xf3))
+		return 0;
+	op = (b[1] & 0xf0) == 0x40 ? 2 : 1;
+	return op < n && ((b[op] >= 0xa4 && b[op] <= 0xa7) || (b[op] >= 0xaa && b[op] <= 0xaf));
 }
 
 static void count_in_bucket(struct qemu_plugin_insn *insn, uint64_t vaddr)
@@ -83,8 +97,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		int in_kernel = vaddr >= KERNEL_START;
 
 		qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
-			insn, QEMU_PLUGIN_INLINE_ADD_U64, in_kernel ? kernel : user, 1);
-		if (profile)
+			insn, QEMU_PLUGIN_INLINE_ADD_U64,
+			is_rep(insn) ? rep : in_kernel ? kernel : user, 1);
+		if (profile && !is_rep(insn))
 			count_in_bucket(insn, vaddr);
 		if (marks && !in_kernel && is_marker(insn))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark,
@@ -111,16 +126,17 @@ static void write_profile(void)
 
 static void *serve(void *unused)
 {
-	char line[64];
+	char line[96];
 	int fd, n;
 
 	(void)unused;
 	while ((fd = accept(listener, NULL, NULL)) >= 0) {
 		if (profile)
 			write_profile();
-		n = snprintf(line, sizeof(line), "%llu %llu\n",
+		n = snprintf(line, sizeof(line), "%llu %llu %llu\n",
 			     (unsigned long long)qemu_plugin_u64_sum(kernel),
-			     (unsigned long long)qemu_plugin_u64_sum(user));
+			     (unsigned long long)qemu_plugin_u64_sum(user),
+			     (unsigned long long)qemu_plugin_u64_sum(rep));
 		if (write(fd, line, n) != n)
 			perror("insn: write");
 		close(fd);
@@ -154,6 +170,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	counts = qemu_plugin_scoreboard_new(sizeof(struct count));
 	kernel = qemu_plugin_scoreboard_u64_in_struct(counts, struct count, kernel);
 	user = qemu_plugin_scoreboard_u64_in_struct(counts, struct count, user);
+	rep = qemu_plugin_scoreboard_u64_in_struct(counts, struct count, rep);
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "socket=", 7)) {
 			if (listen_at(argv[i] + 7))

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 
-from benchlib import BenchVM, Pool, Results, VMError, BUILD, HERE, MiB, accel
+from benchlib import BenchVM, Pool, Results, VMError, ERRORS, BUILD, HERE, MiB, accel
 
 REDIS_MIB, OTHERS_MIB, BASE_MIB = 256, 384, 384
 KEYS, VALUE = 100000, 1024          # about 130 MiB
@@ -65,7 +65,7 @@ def boot(mode):
         args.update(mem='%dM' % BASE_MIB, pools=[Pool('p', size='%dM' % size, requested='%dM' % size)])
     if mode == 'fake NUMA + cpuset':
         # nodes of the three sizes, of 128 MiB each
-        args.update(peer=True, cmdline='numa=fake=%d' % (total // 128))
+        args.update(peer=True, nodes=total // 128)
     vm = BenchVM(**args)
     vm.start()
     vm.sh('echo 768M > /sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0')
@@ -85,7 +85,7 @@ def limit(vm, mode):
         nodes = len(vm.sh('ls -d /sys/devices/system/node/node[0-9]*').split())
         a, b = REDIS_MIB // 128, OTHERS_MIB // 128
         if nodes < a + b + 1:
-            raise VMError('numa=fake made %d nodes only' % nodes)
+            raise VMError('the guest has %d nodes only' % nodes)
         # the last ones: kernel and initramfs are in the first
         group('redis', 'cpuset.mems', '%d-%d' % (nodes - a, nodes - 1))
         group('others', 'cpuset.mems', '%d-%d' % (nodes - a - b, nodes - a - 1))
@@ -151,7 +151,7 @@ def run(bench):
                 bench.progress.step('isolation: %s, run %d' % (mode, r + 1))
                 try:
                     results.add(mode=mode, run=r, **once(mode, requests))
-                except (VMError, OSError, AttributeError) as e:
+                except ERRORS as e:
                     bench.failed('isolation: ' + mode, e)
     finally:
         del os.environ['PZONE_INITRAMFS']

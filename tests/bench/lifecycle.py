@@ -9,7 +9,7 @@ with PZONE_KERNEL naming one.
 import os
 import time
 
-from benchlib import BenchVM, Pool, Results, VMError, MiB
+from benchlib import BenchVM, Pool, Results, ERRORS, MiB
 
 SIZE = 128 * MiB
 MANY = int(os.environ.get('PZONE_BENCH_CLASSES', '16'))
@@ -150,5 +150,5 @@ def run(bench):
     for kind, number in plan:
         try:
             measure(bench, results, kind, number, runs)
-        except (VMError, OSError) as e:
+        except ERRORS as e:
             bench.failed('lifecycle: %d x %s' % (number, kind.name), e)

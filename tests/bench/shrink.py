@@ -13,7 +13,7 @@ import re
 import subprocess
 import time
 
-from benchlib import (BenchVM, Pool, Results, Syscalls, VMError, DISCARD, MiB, SLOW)
+from benchlib import (BenchVM, Pool, Results, Syscalls, ERRORS, DISCARD, MiB, SLOW)
 
 BASE = 512 * MiB
 SLACK = 64 * MiB                # what is left of a class or device that gives up S
@@ -328,7 +328,7 @@ def run(bench):
                 continue
             try:
                 (point.time_all if kind is times else point.count_all)(kind, runs)
-            except (VMError, OSError) as e:
+            except ERRORS as e:
                 bench.failed('shrink: %s, %s, %d MiB' % (backend, state, mib), e)
             finally:
                 if backend == 'hugetlb':

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Part 5: what the SoftwareZones table needs and the other parts do not measure.
 
-Two guests: a patched one with a pool, and an unpatched one with numa=fake that stands
+Two guests: a patched one with a pool, and an unpatched one with eight NUMA nodes that stands
 for the other three columns: memcg (a page has one owner: who touched it first), PSS
 (a shared page is divided by its users) and fake NUMA + cpuset. Each row of table.csv
 is a cell: its text, and how that was found.
@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 
-from benchlib import BenchVM, Pool, Results, VMError, QMPError, BUILD, TOP, MiB
+from benchlib import BenchVM, Pool, Results, ERRORS, QMPError, BUILD, TOP, MiB
 
 PART_MIB = 128                  # a partition
 SCHOOLS = ['pzone', 'memcg', 'PSS', 'fake NUMA + cpuset']
@@ -29,7 +29,7 @@ class Table:
 
 
 def boot_unpatched():
-    vm = BenchVM(peer=True, mem='1G', cmdline='numa=fake=8')
+    vm = BenchVM(peer=True, mem='1G', nodes=8)
     return ready(vm)
 
 
@@ -192,7 +192,7 @@ def creation(t, p, u):
     ms = guest_ms(u, 'mkdir /sys/fs/cgroup/x && echo 7 > /sys/fs/cgroup/x/cpuset.mems && rmdir /sys/fs/cgroup/x')
     r = u.run('ls /sys/devices/system/node/possible && cat /sys/devices/system/node/possible')
     t.cell(row, 'fake NUMA + cpuset', 'cpusets yes (%.1f ms); nodes no, they are made at boot' % ms,
-           'mkdir, cpuset.mems, rmdir; numa=fake is a boot parameter, possible nodes: %s' % r.out.split()[-1])
+           'mkdir, cpuset.mems, rmdir; numa=fake and QEMU make nodes before boot, possible nodes: %s' % r.out.split()[-1])
 
 
 def base_used(vm):
@@ -216,12 +216,20 @@ def total_kib(peer, cmdline):
         return number(vm, '/proc/meminfo', 'MemTotal'), per_cgroup_kib(vm)
 
 
+def node_kib():
+    """Cost of a NUMA node of a guest of 1 GiB."""
+    total = []
+    for nodes in (2, 8):
+        with BenchVM(peer=True, mem='1G', nodes=nodes) as vm:
+            total.append(number(vm, '/proc/meminfo', 'MemTotal'))
+    return (total[0] - total[1]) / 6
+
+
 def storage(t, p, u):
     row = 'storage overhead'
     plain, group = total_kib(True, '')
     off, _ = total_kib(False, 'pzone=off')
     on, group_on = total_kib(False, '')
-    fake, _ = total_kib(True, 'numa=fake=8')
     before = base_used(p)
     for i in range(8):
         p.create('p', 'x%d' % i, 4 * MiB)
@@ -237,8 +245,8 @@ def storage(t, p, u):
     t.cell(row, 'memcg', '%.1f KiB a cgroup, 8 bytes in each struct page' % group,
            'Slab + Percpu of 100 cgroups; memcg_data in struct page')
     t.cell(row, 'PSS', 'none: computed when read', 'from page tables and map counts')
-    t.cell(row, 'fake NUMA + cpuset', '%.0f KiB a node, used or not' % ((plain - fake) / 7),
-           'MemTotal without and with numa=fake=8')
+    t.cell(row, 'fake NUMA + cpuset', '%.0f KiB a node, used or not' % node_kib(),
+           'MemTotal of 1 GiB with two nodes and with eight')
 
 
 def runtime_pss(t, u):
@@ -295,8 +303,8 @@ def code(t):
     t.cell(row, 'PSS', '%.1f KiB of code' % (symbols(peer, 'fs/proc/task_mmu.o', r'.*smap\S*|m_next|m_start') / 1024),
            'functions named smap* in fs/proc/task_mmu.o; in the kernel already')
     t.cell(row, 'fake NUMA + cpuset', '%.0f KiB of code' % (text_bytes(peer, [
-        'kernel/cgroup/cpuset.o', 'kernel/cgroup/cpuset-v1.o', 'mm/numa_emulation.o']) / 1024),
-        '.text of cpuset.o and numa_emulation.o; in the kernel already')
+        'kernel/cgroup/cpuset.o', 'kernel/cgroup/cpuset-v1.o']) / 1024),
+        '.text of cpuset.o; in the kernel already')
 
 
 def run(bench):
@@ -312,7 +320,7 @@ def run(bench):
             bench.progress.step('table: ' + step.__name__)
             try:
                 step(t, p, u)
-            except (VMError, OSError, AttributeError) as e:
+            except ERRORS as e:
                 bench.failed('table: ' + step.__name__, e)
         bench.progress.step('table: runtime of PSS')
         runtime_pss(t, u)
