@@ -175,6 +175,11 @@ static int check_live(const struct pzone_defs *defs, const struct pzone_live *li
 			more = def->size_bytes > UINT64_MAX - more ? UINT64_MAX :
 								     more + def->size_bytes;
 		}
+		for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++)
+			if (!strcmp(def->pool, pool->name) && more <= freed &&
+			    pzl_check_limit_fits(def->name, def->limit_bytes, pool->name,
+						 pool->size_bytes, err))
+				return -EINVAL;
 		if (more > 0 && more > freed)
 			return pzl_error(err, -ENOSPC, PZONE_ERR_NO_SPACE,
 					 "the new sizes take %s of pool '%s' and only %s are left for them: make them or other classes smaller",
@@ -469,6 +474,8 @@ static int check_bounds_live(const struct pzone_live_class *cls, const struct pz
 	if (!rc && b->limit != PZL_LEFT_OUT)
 		rc = pzl_check_block("limit", cls->name, b->limit, pool->name, pool->block_bytes,
 				     err);
+	if (!rc && b->limit != PZL_LEFT_OUT)
+		rc = pzl_check_limit_fits(cls->name, b->limit, pool->name, pool->size_bytes, err);
 	return rc ? rc : pzl_check_bounds(cls->name, cls->size_bytes,
 					  given_or(b->guarantee, cls->guarantee_bytes),
 					  given_or(b->limit, cls->limit_bytes), err);

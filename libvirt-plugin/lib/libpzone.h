@@ -207,8 +207,8 @@ const struct pzone_pool *pzone_pools_find(const struct pzone_pools *pools, const
 
 /*
  * Check definitions against pools: each pool exists and is enabled, sizes are
- * multiples of the block, no align is below it, memmap + sizes <= requested. who
- * is what messages call the domain. -EINVAL, -ENOENT, -ENOSPC
+ * multiples of the block, no align is below it, no limit above the pool's size, memmap +
+ * sizes <= requested. who is what messages call the domain. -EINVAL, -ENOENT, -ENOSPC
  */
 int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *pools,
 		     const char *who, struct pzone_error *err);

@@ -379,5 +379,12 @@ int pzone_defs_check(const struct pzone_defs *defs, const struct pzone_pools *po
 		if (rc)
 			return rc;
 	}
-	return pzone_defs_check_room(defs, pools, err);
+	/* a size that is too large is said first: its limit may follow it */
+	rc = pzone_defs_check_room(defs, pools, err);
+	for (size_t i = 0; !rc && (def = pzone_defs_get(defs, i)); i++) {
+		pool = pzone_pools_find(pools, def->pool);
+		rc = pzl_check_limit_fits(def->name, def->limit_bytes, pool->name,
+					  pool->size_bytes, err);
+	}
+	return rc;
 }

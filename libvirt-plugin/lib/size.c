@@ -234,6 +234,19 @@ int pzl_check_def_align(const struct pzone_def *def, struct pzone_error *err)
 	return rc;
 }
 
+int pzl_check_limit_fits(const char *name, uint64_t limit_bytes, const char *pool,
+			 uint64_t pool_bytes, struct pzone_error *err)
+{
+	char limit[32], size[32];
+
+	if (limit_bytes <= pool_bytes)
+		return 0;
+	return pzl_error(err, -EINVAL, PZONE_ERR_BOUNDS,
+			 "limit %s of class '%s' is more than pool '%s' has in all, %s",
+			 pzone_size_format(limit_bytes, false, limit, sizeof(limit)), name, pool,
+			 pzone_size_format(pool_bytes, false, size, sizeof(size)));
+}
+
 int pzl_check_def_blocks(const struct pzone_def *def, const char *pool, uint64_t block_bytes,
 			 struct pzone_error *err)
 {

@@ -75,6 +75,9 @@ for case, value in (("zero", "0"), ("more", "10001"), ("words", "heavy"), ("nega
                     ("huge", "99999999999999999999"), ("empty", "")):
     refused("set-weight-" + case, ["pzone-set", "off", "db", "--weight", value])
 refused("set-weight-class", ["pzone-set", "off", "nosuch", "--weight", "5"])
+refused("set-limit-above-pool", ["pzone-set", "off", "db", "--limit", "3GiB"])
+refused("define-limit-above-pool", DEFINE, files=cls(
+    size="<size unit='MiB'>64</size>\n  <limit unit='GiB'>3</limit>"))
 refused("set-nothing", ["pzone-set", "off", "db"])
 refused("set-words", ["pzone-set", "off", "db", "--limit", "much"])
 refused("set-not-block", ["pzone-set", "off", "db", "--limit", "769MiB"])

@@ -119,6 +119,9 @@ golden("define-live-change", ["pzone-define", "demo", "two.xml", "--live", "--co
        changed=True, qmp=[SETTLED], files={"two.xml": TWO})
 golden("undefine-live", ["pzone-undefine", "demo", "batch"], changed=True, qmp=[SETTLED])
 golden("set-live", ["pzone-set", "demo", "db", "--limit", "800MiB"], changed=True, qmp=[SETTLED])
+refused("set-live-limit-above-pool", ["pzone-set", "demo", "db", "--limit", "99999GiB"], qmp=[SETTLED])
+refused("define-live-limit-above-pool", ["pzone-define", "demo", "one.xml", "--live"], qmp=[SETTLED],
+        files={"one.xml": ONE.replace("</class>", "<limit unit='GiB'>3</limit></class>")})
 refused("live-not-block", ["pzone-resize", "demo", "db", "511MiB"], qmp=[SETTLED])
 refused("live-above-requested", ["pzone-resize", "demo", "batch", "2GiB"], qmp=[SETTLED])
 refused("live-unknown-class", ["pzone-resize", "demo", "nosuch", "64MiB"], qmp=[SETTLED])
