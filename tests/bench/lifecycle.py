@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Part 4: creating and destroying a class, beside adding and removing a device.
 
-A class of 128 MiB; a virtio-mem device of 128 MiB, hot-plugged on a root port; a
+A class of 128 MiB, by QMP and by virsh; a virtio-mem device of 128 MiB, hot-plugged on a root port; a
 pc-dimm of 128 MiB. Created means: the guest can use the memory; destroyed: the object
 is gone from QEMU. 256 classes need a kernel with CONFIG_NODES_SHIFT=9: PZONE_BENCH_CLASSES=256
 with PZONE_KERNEL naming one.
 """
 import os
+import subprocess
 import time
 
-from benchlib import BenchVM, Pool, Results, ERRORS, MiB
+from benchlib import BenchVM, Pool, Results, ERRORS, HERE, MiB
 
 SIZE = 128 * MiB
 MANY = int(os.environ.get('PZONE_BENCH_CLASSES', '16'))
@@ -141,14 +142,31 @@ def measure(bench, results, kind, number, runs):
                                {'create_ms': made, 'destroy_ms': gone_}))
 
 
+def by_virsh(bench, results, runs):
+    """The same class by virsh pzone-define --wait and pzone-undefine --wait."""
+    if results.has(kind='class, by virsh', number=1, run=runs - 1):
+        return
+    bench.progress.step('create and destroy: 1 x class, by virsh')
+    out = bench.csv('virsh') + '.tmp'
+    r = subprocess.run([os.path.join(HERE, 'by_virsh.py'), out, str(runs)], capture_output=True, text=True)
+    if r.returncode:
+        bench.failed('lifecycle: by virsh', r.stdout[-500:] + r.stderr[-1500:])
+        return
+    with open(out) as f:
+        for n, words in enumerate(line.split() for line in f):
+            results.add(kind='class, by virsh', number=1, run=n, create_ms=float(words[1]), destroy_ms=float(words[3]))
+    os.unlink(out)
+
+
 def run(bench):
     results = Results(bench.csv('lifecycle'), ['kind', 'number', 'run'],
                       ['create_ms', 'destroy_ms', 'create_insn', 'destroy_insn'])
     runs = 9 if bench.full else 3
     plan = [(k, 1) for k in (Classes(), VirtioMem(), Dimm())] + [(Classes(), MANY)]
-    bench.progress.expect(len(plan) * (runs + 1))
+    bench.progress.expect(len(plan) * (runs + 1) + 1)
     for kind, number in plan:
         try:
             measure(bench, results, kind, number, runs)
         except ERRORS as e:
             bench.failed('lifecycle: %d x %s' % (number, kind.name), e)
+    by_virsh(bench, results, runs)

@@ -277,6 +277,7 @@ set output '%s'
 set title "%s"
 set grid ytics
 set key outside right
+set bmargin 4
 """
 
 

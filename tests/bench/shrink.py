@@ -291,10 +291,10 @@ def points(full):
     """(backend, state, MiB, runs): the first ones say most."""
     if not full:
         return [('thp', s, 256, 3) for s in STATES] + [('memfd', 'touched', 256, 3)]
-    return ([('thp', s, m, 9) for m in (256, 1024) for s in ('never', 'touched')] +
-            [('thp', s, 512, 9) for s in ('half', 'cache')] +
-            [(b, 'touched', 512, 9) for b in ('anon', 'memfd', 'hugetlb')] +
-            [('thp', s, 4096, 9) for s in ('never', 'touched')])
+    return ([('thp', s, 256, 9) for s in ('never', 'touched')] +
+            [('thp', s, 256, 9) for s in ('half', 'cache')] +
+            [(b, 'touched', 256, 9) for b in ('anon', 'memfd', 'hugetlb')] +
+            [('thp', s, m, 9) for m in (1024, 4096) for s in ('never', 'touched')])
 
 
 def counted_points(full):
@@ -320,7 +320,7 @@ def run(bench):
     todo = points(bench.full)
     bench.progress.expect(sum(n for *_, n in todo) * (len(PEERS) + 1) +
                           sum(n for *_, n in counted_points(bench.full)) * len(PEERS))
-    for kind, plan in ((times, todo), (counts, counted_points(bench.full))):
+    for kind, plan in ((counts, counted_points(bench.full)), (times, todo)):
         for backend, state, mib, runs in plan:
             point = Shrink(bench, backend, state, mib)
             if backend == 'hugetlb' and huge_pages(5 * mib + 5 * 256) < 5 * mib + 5 * 256:
