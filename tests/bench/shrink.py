@@ -314,22 +314,29 @@ def huge_pages(wanted_mib):
         return 0
 
 
+def measure(bench, results, plan, act):
+    """act(point, runs) for each point of a plan."""
+    bench.progress.expect(sum(runs for *_, runs in plan) * (len(PEERS) + (act == Shrink.time_all)))
+    for backend, state, mib, runs in plan:
+        need_mib = 5 * (mib + 256)
+        if backend == 'hugetlb' and huge_pages(need_mib) < need_mib:
+            bench.skip('shrink, hugetlb', 'this host does not reserve %d MiB of huge pages' % need_mib)
+            continue
+        try:
+            act(Shrink(bench, backend, state, mib), results, runs)
+        except ERRORS as e:
+            bench.failed('shrink: %s, %s, %d MiB' % (backend, state, mib), e)
+        finally:
+            if backend == 'hugetlb':
+                huge_pages(0)
+
+
+KEYS = ['backend', 'state', 'size_mib', 'peer', 'run']
+
+
 def run(bench):
-    times = Results(bench.csv('shrink'), ['backend', 'state', 'size_mib', 'peer', 'run'], TIMES)
-    counts = Results(bench.csv('shrink-counts'), ['backend', 'state', 'size_mib', 'peer', 'run'], COUNTS)
-    todo = points(bench.full)
-    bench.progress.expect(sum(n for *_, n in todo) * (len(PEERS) + 1) +
-                          sum(n for *_, n in counted_points(bench.full)) * len(PEERS))
-    for kind, plan in ((counts, counted_points(bench.full)), (times, todo)):
-        for backend, state, mib, runs in plan:
-            point = Shrink(bench, backend, state, mib)
-            if backend == 'hugetlb' and huge_pages(5 * mib + 5 * 256) < 5 * mib + 5 * 256:
-                bench.skip('shrink, hugetlb', 'this host does not reserve %d MiB of huge pages' % (5 * mib + 1280))
-                continue
-            try:
-                (point.time_all if kind is times else point.count_all)(kind, runs)
-            except ERRORS as e:
-                bench.failed('shrink: %s, %s, %d MiB' % (backend, state, mib), e)
-            finally:
-                if backend == 'hugetlb':
-                    huge_pages(0)
+    measure(bench, Results(bench.csv('shrink'), KEYS, TIMES), points(bench.full), Shrink.time_all)
+
+
+def run_counts(bench):
+    measure(bench, Results(bench.csv('shrink-counts'), KEYS, COUNTS), counted_points(bench.full), Shrink.count_all)
