@@ -46,12 +46,17 @@ static unsigned long block_pfn(const struct pzone_pool *pool, u32 block)
 	return PHYS_PFN(pool->addr) + block * pool->block_pages;
 }
 
-static void link_pages(unsigned long start, unsigned long end, int nid)
+/* True if a page among them is poisoned. */
+static bool link_pages(unsigned long start, unsigned long end, int nid)
 {
+	bool poisoned = false;
 	unsigned long pfn;
 
-	for (pfn = start; pfn < end; pfn++)
+	for (pfn = start; pfn < end; pfn++) {
 		set_page_links(pfn_to_page(pfn), ZONE_MOVABLE, nid, pfn);
+		poisoned |= PageHWPoison(pfn_to_page(pfn));
+	}
+	return poisoned;
 }
 
 /*
@@ -202,6 +207,42 @@ void pzone_unmap_pool(struct pzone_pool *pool)
 	pool->mapped = false;
 }
 
+static void free_range(unsigned long start, unsigned long end)
+{
+	unsigned long pfn;
+	unsigned int order;
+
+	for (pfn = start; pfn < end; pfn += 1UL << order) {
+		order = min_t(unsigned int, MAX_PAGE_ORDER, __ffs(pfn));
+		while (pfn + (1UL << order) > end)
+			order--;
+		__free_pages_core(pfn_to_page(pfn), order, MEMINIT_HOTPLUG);
+		cond_resched();
+	}
+}
+
+/*
+ * The same without the poisoned pages. They stay with a reference, as memory_failure()
+ * leaves those that it takes off a free list, and are of the zone, but never free.
+ */
+static void free_healthy(unsigned long start, unsigned long end)
+{
+	unsigned long pfn;
+
+	for (pfn = start; pfn < end; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (!PageHWPoison(page))
+			continue;
+		free_range(start, pfn);
+		start = pfn + 1;
+		__ClearPageOffline(page);
+		set_page_count(page, 1);
+		adjust_managed_page_count(page, 1);
+	}
+	free_range(start, end);
+}
+
 /**
  * pzone_give - give parked blocks to the zone of their class
  * @pool: the pool
@@ -218,7 +259,7 @@ void pzone_give(struct pzone_pool *pool, struct pzone_class *class, u32 first, u
 	const unsigned long start = block_pfn(pool, first);
 	const unsigned long end = block_pfn(pool, first + nr);
 	unsigned long span_start = start, span_end = end, pfn;
-	unsigned int order;
+	bool poisoned;
 
 	get_online_mems();
 	clear_zone_contiguous(zone);
@@ -227,22 +268,31 @@ void pzone_give(struct pzone_pool *pool, struct pzone_class *class, u32 first, u
 		span_end = max(span_end, zone_end_pfn(zone));
 	}
 	set_span(zone, span_start, span_end);
-	link_pages(start, end, class->node->nid);
+	poisoned = link_pages(start, end, class->node->nid);
 	for (pfn = start; pfn < end; pfn += pageblock_nr_pages)
 		set_pageblock_migratetype(pfn_to_page(pfn), MIGRATE_MOVABLE);
 	adjust_present_page_count(pfn_to_page(start), NULL, end - start);
-
-	for (pfn = start; pfn < end; pfn += 1UL << order) {
-		order = min_t(unsigned int, MAX_PAGE_ORDER, __ffs(pfn));
-		while (pfn + (1UL << order) > end)
-			order--;
-		__free_pages_core(pfn_to_page(pfn), order, MEMINIT_HOTPLUG);
-		cond_resched();
-	}
+	if (poisoned)
+		free_healthy(start, end);
+	else
+		free_range(start, end);
 	put_online_mems();
 
 	memset(pool->state + first, PZONE_BLOCK_GIVEN, nr);
 	WRITE_ONCE(class->given_blocks, class->given_blocks + nr);
+}
+
+/* Poisoned and out of use: nobody will ever free it. Its block can go without it. */
+static bool is_dead(struct page *page)
+{
+	return PageHWPoison(page) && page_count(page) <= 1 && !PageLRU(page) &&
+	       !PageCompound(page) && !page_mapped(page) && !page_memcg_check(page);
+}
+
+/* How far does the free block, or the poisoned page, reach? */
+static unsigned long free_pages_at(struct page *page)
+{
+	return PageBuddy(page) ? 1UL << buddy_order(page) : 1;
 }
 
 /* Take the pages of isolated, free blocks off the free lists. */
@@ -256,22 +306,34 @@ static bool unlink_free(struct zone *zone, unsigned long start, unsigned long en
 	for (pfn = start; pfn < end;) {
 		struct page *page = pfn_to_page(pfn);
 
-		if (!PageBuddy(page) || page_zone(page) != zone ||
-		    pfn + (1UL << buddy_order(page)) > end) {
+		if (page_zone(page) != zone || (!PageBuddy(page) && !is_dead(page)) ||
+		    pfn + free_pages_at(page) > end) {
 			all_free = false;
 			break;
 		}
-		pfn += 1UL << buddy_order(page);
+		pfn += free_pages_at(page);
 	}
 	for (pfn = start; all_free && pfn < end;) {
 		struct page *page = pfn_to_page(pfn);
 
-		pfn += __isolate_free_page(page, buddy_order(page));
+		if (PageBuddy(page))
+			pfn += __isolate_free_page(page, buddy_order(page));
+		else
+			pfn++;
 	}
 	if (all_free)
 		zone->nr_isolate_pageblock -= (end - start) / pageblock_nr_pages;
 	spin_unlock_irqrestore(&zone->lock, flags);
 	return all_free;
+}
+
+/* Leave nothing of its last use in a poisoned page but that it is poisoned. */
+static void lay_out(struct page *page)
+{
+	page->flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+	page->mapping = NULL;
+	set_page_private(page, 0);
+	set_page_count(page, 0);
 }
 
 /* Park pages that were just taken off the free lists of a class's zone. */
@@ -285,8 +347,13 @@ static void park(struct pzone_pool *pool, unsigned long start, unsigned long end
 	adjust_present_page_count(pfn_to_page(start), NULL, -nr_pages);
 	/* Whoever reads memory in place (/proc/kcore) must not be at it. */
 	page_offline_begin();
-	for (pfn = start; pfn < end; pfn++)
-		__SetPageOffline(pfn_to_page(pfn));
+	for (pfn = start; pfn < end; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (unlikely(PageHWPoison(page)))
+			lay_out(page);
+		__SetPageOffline(page);
+	}
 	page_offline_end();
 	link_pages(start, end, pool->park->nid);
 }
@@ -307,7 +374,7 @@ static int empty_range(const struct pzone_pool *pool, struct zone *zone,
 	int tries, rc = 0;
 
 	INIT_LIST_HEAD(&cc.migratepages);
-	for (tries = 0; test_pages_isolated(start, end, 0); tries++) {
+	for (tries = 0; test_pages_isolated(start, end, MEMORY_OFFLINE); tries++) {
 		if (tries == PZONE_TAKE_TRIES || pzone_in_a_hurry(pool))
 			return -EBUSY;
 		rc = __alloc_contig_migrate_range(&cc, start, end, MIGRATE_MOVABLE);
@@ -339,7 +406,7 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 		return rc;
 	drain_all_pages(zone);
 	if (free_only)
-		rc = test_pages_isolated(start, end, 0);
+		rc = test_pages_isolated(start, end, MEMORY_OFFLINE);
 	else
 		rc = empty_range(pool, zone, start, end);
 	for (; !rc && pfn < end; pfn = next) {
@@ -477,4 +544,34 @@ u64 pzone_used_bytes(struct pzone_pool *pool, u32 first, u32 nr)
 		pfn += 1UL << order;
 	}
 	return (u64)used << PAGE_SHIFT;
+}
+
+/**
+ * pzone_next_poisoned - find a poisoned page
+ * @pool: the pool
+ * @addr: where to start, a guest-physical address in the pool
+ * @class: look in the extents of this class only; NULL: in all of the pool
+ *
+ * Returns the page's address, or the pool's end if there is none.
+ */
+u64 pzone_next_poisoned(struct pzone_pool *pool, u64 addr, const struct pzone_class *class)
+{
+	const u64 end = pool->addr + pool->size;
+	u32 block;
+
+	/* Reading the flags of every page is for when there is something to find. */
+	if (!pool->mapped || !IS_ENABLED(CONFIG_MEMORY_FAILURE) ||
+	    !atomic_long_read(&num_poisoned_pages))
+		return end;
+	for (; addr < end; addr += PAGE_SIZE) {
+		block = div64_u64(addr - pool->addr, pool->block_size);
+		if (READ_ONCE(pool->state[block]) == PZONE_BLOCK_MEMMAP)
+			return end;
+		if (class && (READ_ONCE(pool->state[block]) != PZONE_BLOCK_GIVEN ||
+			      READ_ONCE(pool->owner[block]) != class->id))
+			continue;
+		if (PageHWPoison(pfn_to_page(PHYS_PFN(addr))))
+			return addr;
+	}
+	return end;
 }

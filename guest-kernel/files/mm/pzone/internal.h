@@ -194,6 +194,7 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 bool pzone_in_a_hurry(const struct pzone_pool *pool);
 void pzone_zone_changed(struct pzone_pool *pool, struct pzone_class *class);
 u64 pzone_used_bytes(struct pzone_pool *pool, u32 first, u32 nr);
+u64 pzone_next_poisoned(struct pzone_pool *pool, u64 addr, const struct pzone_class *class);
 
 /* pool.c */
 struct pzone_class *pzone_find_class(const char *name);

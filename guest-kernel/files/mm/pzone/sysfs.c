@@ -196,6 +196,22 @@ static ssize_t class_extents_show(void *object, char *buf)
 static struct pzone_attr class_extents_attr = {
 	.attr = { .name = "extents", .mode = 0444 }, .show = class_extents_show };
 
+/* Poisoned memory among the class's; in use by nobody, and of no use. */
+static u64 class_poisoned(struct pzone_class *class)
+{
+	struct pzone_pool *pool = class->pool;
+	const u64 end = pool->addr + pool->size;
+	u64 addr = pool->addr, bytes = 0;
+
+	while ((addr = pzone_next_poisoned(pool, addr, class)) < end) {
+		bytes += PAGE_SIZE;
+		addr += PAGE_SIZE;
+	}
+	return bytes;
+}
+
+CLASS_ATTR(poisoned, "%llu", class_poisoned(class));
+
 static ssize_t class_events_show(void *object, char *buf)
 {
 	struct pzone_class *class = object;
@@ -214,7 +230,8 @@ static struct attribute *class_attrs[] = {
 	&class_used_attr.attr, &class_anon_attr.attr, &class_file_attr.attr,
 	&class_extents_attr.attr, &class_events_attr.attr, &class_refault_attr.attr,
 	&class_stall_us_attr.attr, &class_stuck_attr.attr, &class_pinned_attr.attr,
-	&class_reclaim_attr.attr, &class_move_memory_attr.attr, NULL
+	&class_reclaim_attr.attr, &class_move_memory_attr.attr,
+	&class_poisoned_attr.attr, NULL
 };
 ATTRIBUTE_GROUPS(class);
 
@@ -239,10 +256,28 @@ POOL_ATTR(plugged, "%llu", pzone_bytes(pool, READ_ONCE(pool->plugged_blocks)));
 POOL_ATTR(node, "%d", pool->nid);
 POOL_ATTR(generation, "%u", READ_ONCE(pool->generation));
 
+/* One line per page: its guest-physical address. As many as fit. */
+static ssize_t pool_poisoned_show(void *object, char *buf)
+{
+	struct pzone_pool *pool = object;
+	const u64 end = pool->addr + pool->size;
+	u64 addr = pool->addr;
+	ssize_t len = 0;
+
+	while ((addr = pzone_next_poisoned(pool, addr, NULL)) < end) {
+		len += sysfs_emit_at(buf, len, "0x%llx\n", addr);
+		addr += PAGE_SIZE;
+	}
+	return len;
+}
+
+static struct pzone_attr pool_poisoned_attr = {
+	.attr = { .name = "poisoned", .mode = 0444 }, .show = pool_poisoned_show };
+
 static struct attribute *pool_attrs[] = {
 	&pool_addr_attr.attr, &pool_size_attr.attr, &pool_block_size_attr.attr,
 	&pool_memmap_attr.attr, &pool_plugged_attr.attr, &pool_node_attr.attr,
-	&pool_generation_attr.attr, NULL
+	&pool_generation_attr.attr, &pool_poisoned_attr.attr, NULL
 };
 ATTRIBUTE_GROUPS(pool);
 
