@@ -47,7 +47,7 @@ bool pz_name_valid(const char *name)
 		return false;
 	if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != len)
 		return false;
-	return strcmp(name, "shared") && strcmp(name, "none") && strcmp(name, "memmap");
+	return strcmp(name, "none") && strcmp(name, "memmap");
 }
 
 uint32_t pz_memmap_blocks(uint32_t nr_blocks, uint64_t block_bytes)
@@ -243,7 +243,7 @@ static int check_new(const struct pz_pool *pool, const struct pz_class_spec *spe
 
 	if (!pz_name_valid(spec->name))
 		return pz_err(err, -EINVAL,
-			      "'%.40s' can't be the name of a class; it takes 1 to %d of a-z 0-9 _ . -, starts with a letter or digit, and is not shared, none or memmap",
+			      "'%.40s' can't be the name of a class; it takes 1 to %d of a-z 0-9 _ . -, starts with a letter or digit, and is not none or memmap",
 			      spec->name, PZ_NAME_MAX);
 	class = find_name(pool, spec->name);
 	if (class && class->dying)

@@ -107,7 +107,7 @@ int pzone_size_parse(const char *text, uint64_t *ret_bytes, struct pzone_error *
  * "1.50 GiB". Returns buf. buf of 32 bytes is always enough. */
 char *pzone_size_format(uint64_t bytes, bool round, char *buf, size_t buf_len);
 
-/* [a-z0-9][a-z0-9_.-]{0,30}, and none of the reserved memmap, none, shared.
+/* [a-z0-9][a-z0-9_.-]{0,30}, and not one of the reserved memmap, none.
  * -EINVAL */
 int pzone_name_check(const char *name, struct pzone_error *err);
 

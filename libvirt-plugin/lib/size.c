@@ -130,7 +130,7 @@ int pzone_name_check(const char *name, struct pzone_error *err)
 {
 	static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
 	static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
-	static const char *const reserved[] = { "memmap", "none", "shared" };
+	static const char *const reserved[] = { "memmap", "none" };
 	size_t len = name ? strlen(name) : 0;
 
 	if (len == 0)

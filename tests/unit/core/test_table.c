@@ -36,7 +36,7 @@ static void names(void **state)
 		{ "abcdefghijklmnopqrstuvwxyz012345", false },
 		{ "", false }, { "A", false }, { "dB", false }, { "_a", false }, { ".a", false },
 		{ "-a", false }, { "a b", false }, { "a/b", false }, { "a\n", false },
-		{ "\xc3\xa4", false }, { "shared", false }, { "none", false }, { "memmap", false },
+		{ "\xc3\xa4", false }, { "shared", true }, { "none", false }, { "memmap", false },
 		{ "shared1", true }, { "sharee", true },
 	};
 	size_t i;
@@ -151,7 +151,7 @@ static void create_errors(void **state)
 		const char *says;
 	} rows[] = {
 		{ "X", 1, 0, 1, NULL, -EINVAL, "'X'" },
-		{ "shared", 1, 0, 1, NULL, -EINVAL, "'shared'" },
+		{ "none", 1, 0, 1, NULL, -EINVAL, "'none'" },
 		{ "a", 1, 0, 1, long_cookie, -EINVAL, "cookie" },
 		{ "a", 1, 2, 3, NULL, -ERANGE, "guarantee 4 MiB" },
 		{ "a", 4, 2, 3, NULL, -ERANGE, "limit 6 MiB" },

@@ -44,7 +44,7 @@ refused("class-unknown-undefine", ["pzone-undefine", "off", "nosuch"])
 refused("class-unknown-set", ["pzone-set", "off", "nosuch", "--limit", "256MiB"])
 refused("class-empty", ["pzone-info", "demo", ""])
 for case, name in (("upper", "Db"), ("space", "my db"), ("slash", "a/b"), ("long", "a" * 32),
-                   ("dash", "-db"), ("reserved-shared", "shared"), ("reserved-none", "none"),
+                   ("dash", "-db"), ("reserved-none", "none"),
                    ("reserved-memmap", "memmap"), ("empty", ""), ("utf8", "d\u00f6b")):
     refused("name-" + case, DEFINE, files=cls(name=name))
 refused("pool-unknown", DEFINE, files=cls(pool="ua-nosuch"))

@@ -21,6 +21,7 @@
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 
+struct file;
 struct oom_control;
 
 /*
@@ -60,7 +61,14 @@ static inline bool node_is_pzone(int nid)
 
 void pzone_reserve_nodes(nodemask_t *possible);
 
-struct zonelist *__pzone_route(int preferred_nid);
+/*
+ * In the gfp_mask of a mapping, and so of what is allocated for its page cache:
+ * more than one class uses the file. A bit that nobody else has; as a flag it says
+ * nothing to the allocator but to __pzone_route().
+ */
+#define __GFP_PZONE_SHARED	((__force gfp_t)BIT(___GFP_UNUSED_BIT))
+
+struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid);
 
 /*
  * The zonelist that this allocation must use, or NULL for the ordinary ones.
@@ -71,7 +79,7 @@ static inline struct zonelist *pzone_route(gfp_t gfp, int preferred_nid)
 	if (!static_branch_unlikely(&pzone_enabled) ||
 	    gfp_zone(gfp) != ZONE_MOVABLE)
 		return NULL;
-	return __pzone_route(preferred_nid);
+	return __pzone_route(gfp, preferred_nid);
 }
 
 bool __zonelist_is_pzone(const struct zonelist *zonelist);
@@ -136,6 +144,15 @@ static inline unsigned int pzone_act_for(struct mm_struct *mm)
 	if (current->mm == mm)
 		return current->pzone_acting;
 	return pzone_act_for_owner(mm);
+}
+
+void __pzone_file_opened(struct file *file);
+
+/* A task opened a file: one that more than one class uses is cached in "shared". */
+static inline void pzone_file_opened(struct file *file)
+{
+	if (static_branch_unlikely(&pzone_enabled))
+		__pzone_file_opened(file);
 }
 
 /* Are there classes? Then what lies side by side in swap may be of several. */
@@ -274,6 +291,10 @@ static inline unsigned int pzone_act_for_owner(struct mm_struct *mm)
 static inline unsigned int pzone_act_for(struct mm_struct *mm)
 {
 	return 0;
+}
+
+static inline void pzone_file_opened(struct file *file)
+{
 }
 
 static inline bool pzone_in_use(void)

@@ -155,6 +155,7 @@ static void bind_subtree(struct pzone_css *top)
 void pzone_rebind_cgroups(void)
 {
 	mutex_lock(&cgroup_name_mutex);
+	WRITE_ONCE(pzone_shared_nid, name_to_nid("shared"));
 	if (pzone_root)
 		bind_subtree(pzone_root);
 	mutex_unlock(&cgroup_name_mutex);

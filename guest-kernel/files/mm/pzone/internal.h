@@ -215,6 +215,9 @@ void pzone_rebind_cgroups(void);
 /* move.c */
 void pzone_move_task(struct task_struct *leader, int from, int to);
 
+/* shared.c */
+extern int pzone_shared_nid;
+
 /* sysfs.c */
 int pzone_sysfs_add_pool(struct pzone_pool *pool);
 void pzone_sysfs_del_pool(struct pzone_pool *pool);

@@ -176,9 +176,10 @@ void pzone_node_stop(struct pzone_node *node)
  * Which zonelist does a movable allocation use? An allocation on behalf of a
  * page (migration) names the page's node and follows it; otherwise whom the
  * running task acts for, mostly itself, decides by its class. A class that goes away takes no new
- * pages, and what it had moves to the ordinary zones.
+ * pages, and what it had moves to the ordinary zones. Page cache of a file that several
+ * classes use goes to "shared", if there is one.
  */
-struct zonelist *__pzone_route(int preferred_nid)
+struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid)
 {
 	const unsigned int acting = in_task() ? current->pzone_acting : PZONE_ACT_PAGE;
 	const struct pzone_node *node;
@@ -191,6 +192,12 @@ struct zonelist *__pzone_route(int preferred_nid)
 		node = pzone_node_of(pzone_current_nid());
 	if (!node || !READ_ONCE(node->live))
 		return NULL;
+	if (unlikely(gfp & __GFP_PZONE_SHARED)) {
+		const struct pzone_node *shared = pzone_node_of(READ_ONCE(pzone_shared_nid));
+
+		if (shared && READ_ONCE(shared->live))
+			node = shared;
+	}
 	return node->zonelist;
 }
 

@@ -109,6 +109,12 @@ static bool wait_for_host(struct pzone_node *node, long budget)
 #undef HELPED
 }
 
+static struct zonelist *own_zonelist(gfp_t gfp)
+{
+	return __pzone_route(gfp & ~__GFP_PZONE_SHARED, NUMA_NO_NODE) ?:
+	       node_zonelist(numa_mem_id(), gfp);
+}
+
 /*
  * The slow path's last stop before the OOM killer. A class that is gone sends
  * the allocation to the ordinary zones; a class that grew lets it try again.
@@ -146,7 +152,14 @@ bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelis
 
 	WRITE_ONCE(node->oom_pages, max(READ_ONCE(node->oom_pages), 1UL << order));
 	left = wait_budget(node);
-	return left > 0 && wait_for_host(node, left);
+	if (left > 0 && wait_for_host(node, left))
+		return true;
+	/* No task is in "shared" that could be killed: what does not fit is the reader's. */
+	if (node->nid == READ_ONCE(pzone_shared_nid)) {
+		*zonelist = own_zonelist(gfp);
+		return true;
+	}
+	return false;
 }
 
 /* Is this the OOM of a class? */
