@@ -36,6 +36,12 @@ static struct pzone_css *css_to_pzone(struct cgroup_subsys_state *css)
 	return container_of(css, struct pzone_css, css);
 }
 
+/* The node id in effect for a cgroup. */
+int pzone_css_nid(const struct cgroup_subsys_state *css)
+{
+	return css ? READ_ONCE(container_of(css, struct pzone_css, css)->nid) : NUMA_NO_NODE;
+}
+
 /* Node id of the running task's class, or NUMA_NO_NODE. The allocator's path. */
 int pzone_current_nid(void)
 {
@@ -323,6 +329,25 @@ static int stat_show(struct seq_file *sf, void *v)
 	return 0;
 }
 
+/*
+ * What static and what partial ownership would charge. It takes a walk of the page tables
+ * of all that is in the class, so not everybody may ask.
+ */
+static int ownership_show(struct seq_file *sf, void *v)
+{
+	const struct pzone_node *node = css_node(seq_css(sf));
+	const struct kernfs_open_file *of = sf->private;
+	u64 used = current_read(seq_css(sf), NULL), stat = 0, partial = 0;
+	int rc;
+
+	if (!file_ns_capable(of->file, &init_user_ns, CAP_SYS_RESOURCE))
+		return -EPERM;
+	rc = node ? pzone_ownership(node, used, &stat, &partial) : 0;
+	if (!rc)
+		seq_printf(sf, "static %llu\npartial %llu\n", stat, partial);
+	return rc;
+}
+
 static int events_show(struct seq_file *sf, void *v)
 {
 	const struct pzone_node *node = css_node(seq_css(sf));
@@ -354,6 +379,11 @@ static struct cftype pzone_files[] = {
 		.name = "stat",
 		.flags = CFTYPE_NOT_ON_ROOT,
 		.seq_show = stat_show,
+	},
+	{
+		.name = "ownership",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = ownership_show,
 	},
 	{
 		.name = "events",

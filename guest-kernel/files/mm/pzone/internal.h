@@ -29,6 +29,7 @@
 #define PZONE_NAME_LEN	(VIRTIO_PZONE_NAME_MAX + 1)
 
 struct pzone_class;
+struct cgroup_subsys_state;
 
 /* A spare node id and its zone. */
 struct pzone_node {
@@ -211,6 +212,11 @@ int pzone_current_nid(void);
 int pzone_task_nid(struct task_struct *task);
 unsigned int pzone_count_cgroups(const char *name);
 void pzone_rebind_cgroups(void);
+
+int pzone_css_nid(const struct cgroup_subsys_state *css);
+
+/* ownership.c */
+int pzone_ownership(const struct pzone_node *node, u64 used, u64 *stat, u64 *partial);
 
 /* move.c */
 void pzone_move_task(struct task_struct *leader, int from, int to);
