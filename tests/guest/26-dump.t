@@ -74,6 +74,7 @@ def test(t, vm):
     vm.bg('echo c > /proc/sysrq-trigger')
     vm.agent.wait_hello(hellos + 1, 120)
     t.ok(vm.sh('ls /proc/vmcore'), 'it takes over in a crash')
+    t.equal(vm.run('ls /sys/kernel/mm/pzone/class').out.split(), [], 'and makes no classes of its own')
     found = {}
     for name in HOLDS:
         found[name] = sum(int(vm.sh('pz-vmcore count /proc/vmcore %#x %d' % e, 120).split()[1]) for e in extents[name])
@@ -83,6 +84,8 @@ def test(t, vm):
     t.equal([after[k] for k in keep], [before[k] for k in keep], 'and the layout is as it was')
     t.equal({n: (vm.classes()[n]['size'], vm.classes()[n]['actual']) for n in HOLDS},
             {'db': (48 * MiB,) * 2, 'batch': (64 * MiB,) * 2}, 'of each class')
+    t.equal({n: sorted((e['addr'], e['size']) for e in vm.classes()[n]['extents']) for n in HOLDS},
+            {n: sorted(extents[n]) for n in HOLDS}, '... and where it lies')
 
 
 def disk(name, path):

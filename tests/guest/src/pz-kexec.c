@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pz-kexec: load a kernel into this one.
+ * pz-kexec: go on with another kernel at once. (pz-vmcore loads one for a crash.)
  *
- * usage: pz-kexec [-p] KERNEL INITRD CMDLINE
- *   -p   it is for a crash (the memory of crashkernel=); otherwise it starts at once
+ * usage: pz-kexec KERNEL INITRD CMDLINE
  */
 #include <fcntl.h>
-#include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
@@ -24,20 +22,14 @@ static int open_file(const char *path)
 
 int main(int argc, char **argv)
 {
-	bool crash = argc > 1 && !strcmp(argv[1], "-p");
-	char **arg = argv + 1 + crash;
-
-	if (argc != 4 + crash) {
-		fprintf(stderr, "usage: pz-kexec [-p] KERNEL INITRD CMDLINE\n");
+	if (argc != 4) {
+		fprintf(stderr, "usage: pz-kexec KERNEL INITRD CMDLINE\n");
 		return EXIT_USAGE;
 	}
-	if (syscall(SYS_kexec_file_load, open_file(arg[0]), open_file(arg[1]), strlen(arg[2]) + 1,
-		    arg[2], crash ? KEXEC_FILE_ON_CRASH : 0))
+	if (syscall(SYS_kexec_file_load, open_file(argv[1]), open_file(argv[2]), strlen(argv[3]) + 1,
+		    argv[3], 0))
 		die("kexec_file_load");
-	if (!crash) {
-		sync();
-		reboot(LINUX_REBOOT_CMD_KEXEC);
-		die("reboot");
-	}
-	return 0;
+	sync();
+	reboot(LINUX_REBOOT_CMD_KEXEC);
+	die("reboot");
 }
