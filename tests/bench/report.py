@@ -102,6 +102,9 @@ def machine(data):
             ('load', open('/proc/loadavg').read().split()[0] + ' when the report was written')]
     out = '### The run\n\n' + table(('', ''), rows)
     standin = data.notes('stand-in')
+    absent = [n for n in ('shrink', 'shrink-counts', 'faults', 'lifecycle', 'isolation', 'table') if not data.files[n]]
+    if absent:
+        out += '\nNot run: %s.\n' % ', '.join(absent)
     if standin:
         out += '\nPeers did not run an unpatched kernel but the patched one with `pzone=off` in: %s.\n' % ', '.join(standin)
     for name, words in (('left-out', 'Left out'), ('failed', 'Not measured, because it failed')):
@@ -234,7 +237,7 @@ def targets(data):
         insn = {p: data.median('shrink-counts', 'shrink_insn', state=state, size_mib=256, peer=p) for p in PEERS}
         r = ratio(insn['virtio-mem'], insn['pzone'])
         target("guest's instructions, %s, 256 MiB" % STATES[state], "10 x less than virtio-mem's", show(r) + ' x', None if r is None else r >= 10)
-    for path in ('fault', 'fault-thp', 'cache'):
+    for path in dict.fromkeys(p for p, _ in data.distinct('faults-counts', 'path', 'variant')):
         n = {v: data.median('faults-counts', 'insn_per_page', path=path, variant=v)
              for (p, v) in data.distinct('faults-counts', 'path', 'variant') if p == path}
         for what, a, b, percent in (('patched, no pool', 'no pool', 'unpatched', 0.1), ('in a class against no class', 'class', 'no pool', 1),
@@ -283,6 +286,11 @@ set bmargin 4
 
 def gnuplot(path, title, script):
     subprocess.run(['gnuplot'], input=HEAD % (path, title) + script, text=True, check=True)
+    with open(path) as f:
+        lines = [line.rstrip() for line in f]
+    lines.insert(1, '<!-- SPDX-License-Identifier: GPL-2.0-or-later -->')    # as every file of the tree
+    with open(path, 'w') as f:
+        f.write('\n'.join(lines) + '\n')
 
 
 def plot_sizes(data, directory, state):
@@ -364,7 +372,9 @@ def plots(data, directory):
 
 
 def text(data, images, where):
-    out = machine(data) + '\n' + targets(data) + '\n' + software_zones(data) + '\n'
+    out = machine(data) + '\n' + targets(data) + '\n'
+    if data.files['table']:
+        out += software_zones(data) + '\n'
     for name, section in (('shrink', shrink_times), ('shrink-counts', shrink_counts), ('faults-counts', faults),
                           ('lifecycle', lifecycle), ('isolation', isolation)):
         if data.files[name]:

@@ -299,7 +299,7 @@ def points(full):
 
 def counted_points(full):
     return [('thp', s, 256, 3 if full else 1) for s in STATES] + \
-        ([('thp', s, 1024, 1) for s in ('never', 'touched')] if full else [])
+        ([('thp', 'never', 1024, 1)] if full else [])
 
 
 def huge_pages(wanted_mib):
