@@ -70,7 +70,12 @@ int pzl_metadata_write(virDomainPtr dom, unsigned int target, const struct pzone
 {
 	char *xml = NULL;
 	int rc = 0;
+	bool xl;
 
+	if (pzl_xen_is(dom, &xl) && xl)
+		return pzl_error(err, -EOPNOTSUPP, PZONE_ERR_NO_SUPPORT,
+				 "with xl, the definitions of domain '%s' are a file of pzone-xend's: edit it (/etc/pzone/xen.d/%s.xml) and send pzone-xend SIGHUP",
+				 virDomainGetName(dom), virDomainGetName(dom));
 	if (pzone_defs_count(defs) > 0)
 		rc = pzl_defs_format(defs, true, &xml, err);
 	if (rc)

@@ -94,6 +94,13 @@ int pzl_find_live(virDomainPtr dom, const char *name, const struct pzone_live *l
 /* The domain's name, and whether it ran. */
 const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active);
 
+/* Is it a domain of Xen (ret_xl: of a host without libvirtd)? */
+bool pzl_xen_is(virDomainPtr dom, bool *ret_xl);
+/* Send request to pzone-xend, for the domain who (NULL: for none); *ret_text is malloc'ed. */
+struct json_object;
+int pzl_xen_command(const char *who, struct json_object *request, char **ret_text,
+		    struct pzone_error *err);
+
 /* "domain 'NAME' has no pool ..." */
 int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_pools *pools);
 

@@ -95,6 +95,14 @@ unsigned int pzone_version(void);
 /* Prepare libxml2 and libvirt for threads; may be called more than once. */
 int pzone_init(struct pzone_error *err);
 
+/*
+ * The running domains of a Xen host that has xl and no libvirtd, as pzone-xend knows
+ * them (environment PZONE_XEN_SOCKET, default /run/pzone/xend.sock). Good for the
+ * live functions below and for reading definitions; NULL with err. Close it with
+ * virConnectClose(). Domains of libvirt's own driver for Xen need no such thing.
+ */
+virConnectPtr pzone_xl_open(struct pzone_error *err);
+
 /* --- sizes and names --- */
 
 /*

@@ -2,6 +2,7 @@
 /*
  * live.c: the device of a running domain, over QMP through libvirt's monitor
  * call, which opens no second monitor and obeys libvirt's locks and access rules.
+ * A domain of Xen has pzone-xend for that, which takes the same commands (xen.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -382,6 +383,7 @@ static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	json_object *request = json_object_new_object(), *reply = NULL;
 	char *text = NULL;
 	int rc, active;
+	bool xl;
 
 	if (!request) {
 		json_object_put(args);
@@ -397,7 +399,12 @@ static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	}
 	if (!active)
 		goto not_running;
-	if (virDomainQemuMonitorCommand(dom, json_object_to_json_string(request), &text, 0) < 0) {
+	if (pzl_xen_is(dom, &xl)) {
+		rc = pzl_xen_command(who, request, &text, err);
+		if (rc)
+			goto out;
+	} else if (virDomainQemuMonitorCommand(dom, json_object_to_json_string(request), &text,
+					       0) < 0) {
 		virErrorPtr last = virGetLastError();
 		int vcode = last ? last->code : 0;
 

@@ -100,6 +100,7 @@ struct cli_ctl {
 	bool readonly;
 	bool quiet;
 	bool timing;
+	char why[1024];		/* that conn is NULL, where libvirt does not know it */
 };
 
 /* ---- what was typed ---- */

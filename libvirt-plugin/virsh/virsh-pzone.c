@@ -31,8 +31,16 @@ static void no_output(void *opaque, virErrorPtr err)
 
 virConnectPtr ctl_connect_quietly(struct cli_ctl *ctl)
 {
+	struct pzone_error err;
+
 	if (ctl->conn)
 		return ctl->conn;
+	if (ctl->uri && !strcmp(ctl->uri, "xl:///")) {
+		ctl->conn = pzone_xl_open(&err);
+		if (!ctl->conn)
+			snprintf(ctl->why, sizeof(ctl->why), "%s", err.message);
+		return ctl->conn;
+	}
 	ctl->conn = virConnectOpenAuth(ctl->uri, virConnectAuthPtrDefault,
 				       ctl->readonly ? VIR_CONNECT_RO : 0);
 	return ctl->conn;
@@ -42,7 +50,7 @@ virConnectPtr ctl_connect(struct cli_ctl *ctl)
 {
 	if (!ctl_connect_quietly(ctl)) {
 		cli_error(ctl, "failed to connect to the hypervisor");
-		cli_error(ctl, "%s", virGetLastErrorMessage());
+		cli_error(ctl, "%s", *ctl->why ? ctl->why : virGetLastErrorMessage());
 	}
 	return ctl->conn;
 }

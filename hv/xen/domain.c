@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * domain.c: which domains there are, which of them have pools, and what their
+ * configuration wants of the classes.
+ *
+ * A domain is known by its UUID: it keeps it, and with it our books of its pools,
+ * when it is saved and restored. A new domain with the UUID of one that is gone is
+ * told from a restored one by its memory: only the latter has some in the pool.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "policy.h"
+#include "store.h"
+#include "xend.h"
+
+#define TOOL_DIR	"/tool/pzone"
+#define BATCH		64
+
+/* Pools begin at a multiple of this: room for huge pages of any size. */
+#define POOL_ALIGN	(1ull << 30)
+/* Below 4 GiB a PVH or HVM domain has holes for devices. */
+#define POOL_LOWEST	(4ull << 30)
+
+int domain_set_max(struct domain *domain, int64_t more_kib)
+{
+	uint64_t kib = domain->base_kib + more_kib;
+
+	for (unsigned int i = 0; i < domain->pools->len; i++)
+		kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
+	return memory_set_max(domain->xend->xch, domain->id, kib);
+}
+
+struct pool *domain_pool(const struct domain *domain, const char *name)
+{
+	for (unsigned int i = 0; i < domain->pools->len; i++) {
+		struct pool *pool = g_ptr_array_index(domain->pools, i);
+
+		if (!strcmp(pool->name, name))
+			return pool;
+	}
+	return NULL;
+}
+
+struct domain *domain_find(struct xend *xend, const char *name)
+{
+	for (unsigned int i = 0; i < xend->domains->len; i++) {
+		struct domain *domain = g_ptr_array_index(xend->domains, i);
+		g_autofree char *id = g_strdup_printf("%u", domain->id);
+
+		if (!strcmp(domain->name, name) || !strcmp(domain->uuid, name) || !strcmp(id, name))
+			return domain;
+	}
+	return NULL;
+}
+
+static struct domain *find_id(struct xend *xend, uint32_t id)
+{
+	for (unsigned int i = 0; i < xend->domains->len; i++) {
+		struct domain *domain = g_ptr_array_index(xend->domains, i);
+
+		if (domain->id == id)
+			return domain;
+	}
+	return NULL;
+}
+
+static void domain_free(gpointer data)
+{
+	struct domain *domain = data;
+
+	g_ptr_array_unref(domain->pools);
+	g_free(domain->name);
+	g_free(domain->own_dir);
+	g_free(domain->why);
+	free(domain->classes);
+	g_free(domain);
+}
+
+GPtrArray *domains_new(void)
+{
+	return g_ptr_array_new_with_free_func(domain_free);
+}
+
+/* --- classes as configured --- */
+
+static void complain(struct domain *domain, const char *why)
+{
+	/* Each thing once, not each second. */
+	if (!g_strcmp0(domain->why, why))
+		return;
+	g_free(domain->why);
+	domain->why = g_strdup(why);
+	if (*why)
+		say("%s: %s\n", domain->name, why);
+}
+
+static struct pzone_live *look(struct domain *domain)
+{
+	json_object *list = json_object_new_array();
+	struct pzone_live *live = NULL;
+	struct pzone_error perr;
+
+	for (unsigned int i = 0; i < domain->pools->len; i++)
+		json_object_array_add(list, command_query(g_ptr_array_index(domain->pools, i), 1));
+	if (pzone_live_parse(json_object_to_json_string(list), domain->name, &live, &perr))
+		complain(domain, perr.message);
+	json_object_put(list);
+	return live;
+}
+
+static char *act(struct domain *domain, const struct policy_action *action)
+{
+	static const char *const verbs[] = {
+		[POLICY_DESTROY] = "pzone-destroy",
+		[POLICY_SET] = "pzone-set",
+		[POLICY_CREATE] = "pzone-create",
+	};
+	json_object *args = json_object_new_object();
+	char *why;
+
+	json_object_object_add(args, "pool", json_object_new_string(action->pool));
+	json_object_object_add(args, "name", json_object_new_string(action->name));
+	if (action->verb != POLICY_DESTROY) {
+		json_object_object_add(args, "size", json_object_new_uint64(action->size_bytes));
+		json_object_object_add(args, "guarantee",
+				       json_object_new_uint64(action->guarantee_bytes));
+		json_object_object_add(args, "limit", json_object_new_uint64(action->limit_bytes));
+		json_object_object_add(args, "cookie", json_object_new_string(action->cookie));
+	}
+	if (action->verb == POLICY_CREATE && action->align_bytes)
+		json_object_object_add(args, "align", json_object_new_uint64(action->align_bytes));
+	why = command_class(domain, verbs[action->verb], args);
+	json_object_put(args);
+	return why;
+}
+
+static void apply_classes(struct domain *domain, const struct conf *conf)
+{
+	struct pzone_live *live = look(domain);
+	g_autoptr(GString) why = g_string_new(NULL);
+	struct policy_plan plan;
+
+	if (!live || policy_make(conf->defs, live, &plan)) {
+		pzone_live_free(live);
+		return;
+	}
+	g_string_append(why, plan.why);
+	for (size_t i = 0; i < plan.nr; i++) {
+		const struct policy_action *action = &plan.actions[i];
+		g_autofree char *bad = act(domain, action);
+
+		if (bad)
+			g_string_append_printf(why, "%s%s", why->len ? "; " : "", bad);
+		else
+			say("%s: class %s: %s\n", domain->name, action->name, action->reason);
+	}
+	complain(domain, why->str);
+	policy_free(&plan);
+	pzone_live_free(live);
+}
+
+static void apply_requested(struct domain *domain, const struct conf_pool *conf)
+{
+	struct pool *pool = domain_pool(domain, conf->name);
+	struct pz_pool_info info;
+	struct pz_error perr;
+
+	if (!pool)
+		return;
+	pz_pool_info(pool->core, &info);
+	if (conf->size != pool->size)
+		say("%s: pool %s keeps its size until the domain is created anew\n", domain->name,
+		    pool->name);
+	if (info.requested == pool_blocks(pool, conf->requested))
+		return;
+	if (pz_pool_set_requested(pool->core, pool_blocks(pool, conf->requested), &perr))
+		say("%s: pool %s: %s\n", domain->name, pool->name, perr.msg);
+	else
+		pool_commit(pool);
+}
+
+void domain_apply_conf(struct domain *domain)
+{
+	g_autofree char *err = NULL;
+	struct conf *conf = conf_load(domain->xend->conf_dir, domain->name, &err);
+
+	if (!conf) {
+		complain(domain, err ? err : "its configuration is gone");
+		return;
+	}
+	free(domain->classes);
+	domain->classes = NULL;
+	if (pzone_defs_count(conf->defs))
+		pzone_defs_format(conf->defs, &domain->classes, NULL);
+	for (unsigned int i = 0; i < conf->pools->len; i++)
+		apply_requested(domain, &g_array_index(conf->pools, struct conf_pool, i));
+	apply_classes(domain, conf);
+	conf_free(conf);
+}
+
+/* --- coming and going --- */
+
+static void write_own(struct domain *domain)
+{
+	struct xs_permissions private[] = { { 0, XS_PERM_NONE } };
+	g_autofree char *base = g_strdup_printf("%" PRIu64, domain->base_kib);
+	g_autofree char *id = g_strdup_printf("%u", domain->id);
+
+	xs_mkdir(domain->xend->xs, XBT_NULL, domain->own_dir);
+	xs_set_permissions(domain->xend->xs, XBT_NULL, domain->own_dir, private, 1);
+	xs_put(domain->xend, XBT_NULL, domain->own_dir, "base-kib", base);
+	xs_put(domain->xend, XBT_NULL, domain->own_dir, "domid", id);
+	xs_del(domain->xend, XBT_NULL, domain->own_dir, "saved");
+}
+
+/* Pools that the store knows. False: there are none, or they are of another life. */
+static bool load_pools(struct domain *domain, uint64_t end)
+{
+	struct xend *xend = domain->xend;
+	g_auto(GStrv) names = xs_list(xend, domain->own_dir);
+	uint64_t id = 0, addr;
+	bool same;
+
+	if (!xs_get_u64(xend, domain->own_dir, "domid", &id))
+		return false;
+	same = id == domain->id;
+	if (same && !xs_get_u64(xend, domain->own_dir, "base-kib", &domain->base_kib))
+		return false;
+	for (unsigned int i = 0; names[i]; i++) {
+		g_autofree char *dir = g_strdup_printf("%s/%s", domain->own_dir, names[i]);
+		g_autofree char *err = NULL;
+		struct pool *pool;
+
+		if (!xs_get_u64(xend, dir, "addr", &addr))
+			continue;
+		/* The memory map is plugged always, at the pool's end. */
+		if (!same && end <= addr)
+			return false;
+		pool = pool_load(domain, names[i], !same, &err);
+		if (pool)
+			g_ptr_array_add(domain->pools, pool);
+		else
+			say("%s: pool %s: what the store says of it makes no sense: %s\n",
+			    domain->name, names[i], err ? err : "it is not complete");
+	}
+	if (domain->pools->len)
+		say("%s: found again%s, with %u pool%s\n", domain->name, same ? "" : ", restored",
+		    domain->pools->len, domain->pools->len == 1 ? "" : "s");
+	return domain->pools->len;
+}
+
+static void make_pools(struct domain *domain, const struct conf *conf, uint64_t end)
+{
+	uint64_t addr = MAX(POOL_LOWEST, (end + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN);
+
+	xs_rm(domain->xend->xs, XBT_NULL, domain->own_dir);
+	write_own(domain);
+	for (unsigned int i = 0; i < conf->pools->len; i++) {
+		const struct conf_pool *from = &g_array_index(conf->pools, struct conf_pool, i);
+		g_autofree char *err = NULL;
+		struct pool *pool = pool_new(domain, from, addr, &err);
+
+		if (!pool) {
+			say("%s: pool %s: %s\n", domain->name, from->name, err);
+			continue;
+		}
+		g_ptr_array_add(domain->pools, pool);
+		say("%s: pool %s at 0x%" PRIx64 ", %" PRIu64 " MiB\n", domain->name, pool->name,
+		    addr, pool->size >> 20);
+		addr += (pool->size + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN;
+	}
+}
+
+static char *format_uuid(const uint8_t *uuid, char *ret)
+{
+	char *to = ret;
+
+	for (int i = 0; i < 16; i++)
+		to += g_snprintf(to, 4, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+				 uuid[i]);
+	return ret;
+}
+
+static struct domain *domain_new(struct xend *xend, const struct memory_domain *from,
+				 const char *name)
+{
+	struct domain *domain = g_new0(struct domain, 1);
+
+	domain->xend = xend;
+	domain->id = from->id;
+	domain->name = g_strdup(name);
+	format_uuid(from->uuid, domain->uuid);
+	domain->own_dir = g_strdup_printf(TOOL_DIR "/%s", domain->uuid);
+	domain->base_kib = from->max_kib;
+	domain->shutdown = from->shutdown;
+	domain->pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_free);
+	return domain;
+}
+
+/* A domain that we do not know yet: has it a configuration? */
+static void adopt(struct xend *xend, const struct memory_domain *from)
+{
+	g_autofree char *path = g_strdup_printf("/local/domain/%u", from->id);
+	g_autofree char *name = xs_get(xend, XBT_NULL, path, "name");
+	g_autofree char *err = NULL;
+	struct domain *domain;
+	struct conf *conf;
+	uint64_t end;
+
+	/* Its memory is there only when its builder is through. */
+	if (!name || from->shutdown || strchr(name, '/') ||
+	    !xs_is_domain_introduced(xend->xs, from->id) || memory_end(xend->xch, from->id, &end))
+		return;
+	conf = conf_load(xend->conf_dir, name, &err);
+	if (!conf) {
+		if (err)
+			say("%s: %s\n", name, err);
+		return;
+	}
+	domain = domain_new(xend, from, name);
+	if (!from->hvm) {
+		complain(domain, "is a PV domain: memory classes need type pvh or hvm");
+	} else if (load_pools(domain, end)) {
+		write_own(domain);
+		domain_set_max(domain, 0);
+	} else {
+		make_pools(domain, conf, end);
+	}
+	conf_free(conf);
+	g_ptr_array_add(xend->domains, domain);
+	if (domain->pools->len)
+		domain_apply_conf(domain);
+}
+
+/* The maximum is ours to keep; what somebody else (xl mem-set) made of it is the base. */
+static void update_max(struct domain *domain, uint64_t max_kib)
+{
+	uint64_t kib = domain->base_kib;
+
+	for (unsigned int i = 0; i < domain->pools->len; i++)
+		kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
+	if (max_kib == kib || !domain->pools->len)
+		return;
+	say("%s: its maximum was set to %" PRIu64 " MiB, which is taken for memory without pools\n",
+	    domain->name, max_kib >> 10);
+	domain->base_kib = max_kib;
+	write_own(domain);
+	domain_set_max(domain, 0);
+}
+
+static void update(struct domain *domain, const struct memory_domain *now)
+{
+	domain->shutdown = now->shutdown;
+	if (now->suspended && !domain->suspended) {
+		domain->suspended = true;
+		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", "1");
+	}
+	if (domain->suspended && !now->shutdown) {
+		/* Saving failed, or it was only a checkpoint. */
+		domain->suspended = false;
+		xs_del(domain->xend, XBT_NULL, domain->own_dir, "saved");
+	}
+	if (!now->shutdown)
+		update_max(domain, now->max_kib);
+}
+
+/* Forget what the store has of domains that are gone for good. */
+static void clean(struct xend *xend)
+{
+	g_auto(GStrv) uuids = xs_list(xend, TOOL_DIR);
+
+	for (unsigned int i = 0; uuids[i]; i++) {
+		g_autofree char *dir = g_strdup_printf(TOOL_DIR "/%s", uuids[i]);
+		g_autofree char *saved = xs_get(xend, XBT_NULL, dir, "saved");
+
+		if (!saved && !domain_find(xend, uuids[i]))
+			xs_rm(xend->xs, XBT_NULL, dir);
+	}
+}
+
+void domains_update(struct xend *xend)
+{
+	struct memory_domain list[BATCH];
+	g_autoptr(GHashTable) there = g_hash_table_new(NULL, NULL);
+	uint32_t first = 1;
+	bool gone = false;
+	int nr;
+
+	do {
+		nr = memory_domains(xend->xch, first, list, BATCH);
+		for (int i = 0; i < nr; i++) {
+			struct domain *domain = find_id(xend, list[i].id);
+
+			g_hash_table_add(there, GUINT_TO_POINTER(list[i].id));
+			if (domain)
+				update(domain, &list[i]);
+			else
+				adopt(xend, &list[i]);
+			first = list[i].id + 1;
+		}
+	} while (nr == BATCH);
+	if (nr < 0)
+		return;
+	for (unsigned int i = xend->domains->len; i-- > 0;) {
+		struct domain *domain = g_ptr_array_index(xend->domains, i);
+
+		if (g_hash_table_contains(there, GUINT_TO_POINTER(domain->id)))
+			continue;
+		say("%s: is gone\n", domain->name);
+		g_ptr_array_remove_index(xend->domains, i);
+		gone = true;
+	}
+	if (gone)
+		clean(xend);
+}
+
+void domain_guest_wrote(struct xend *xend, const char *path)
+{
+	g_auto(GStrv) part = g_strsplit(path, "/", 8);
+	struct domain *domain;
+	struct pool *pool;
+
+	/* "/local/domain/<id>/pzone/<pool>/guest/<path>" */
+	if (g_strv_length(part) < 7)
+		return;
+	domain = find_id(xend, strtoul(part[3], NULL, 10));
+	pool = domain ? domain_pool(domain, part[5]) : NULL;
+	if (!pool)
+		return;
+	/* The directory itself: our watch is new, or the guest has removed it. */
+	pool_guest_wrote(pool, part[7] ? part[7] : "request");
+	if (!part[7])
+		pool_guest_wrote(pool, "done");
+}

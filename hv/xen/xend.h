@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * xend.h: the parts of pzone-xend, the daemon that is for the domains of a Xen host
+ * what QEMU's device is for a KVM guest.
+ *
+ *   domain   one that has a configuration: it has pools
+ *   pool     a guest-physical range behind the domain's memory, and the core's books
+ *            of it (hv/core)
+ *
+ * Everything that must survive us is in the Xen store, changed in the same
+ * transaction as what the guest sees: so we can be killed at any time.
+ *
+ *   /local/domain/<id>/pzone/<pool>/   what the guest sees (store.h)
+ *   /tool/pzone/<uuid>/                our own: the domain's ordinary memory, the
+ *                                      core's state, what is being done just now
+ */
+#ifndef PZONE_XEN_XEND_H
+#define PZONE_XEN_XEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include <json-c/json.h>
+#include <xenctrl.h>
+#include <xenstore.h>
+#include "libpzone.h"
+#include "memory.h"
+#include "pz_core.h"
+
+struct xend {
+	struct xs_handle *xs;
+	xc_interface *xch;
+	const char *conf_dir;
+	GPtrArray *domains;		/* struct domain */
+};
+
+struct domain {
+	struct xend *xend;
+	uint32_t id;
+	char *name;
+	char uuid[37];
+	char *own_dir;			/* /tool/pzone/<uuid> */
+	uint64_t base_kib;		/* its maximum without pools */
+	bool suspended, shutdown;
+	GPtrArray *pools;		/* struct pool */
+	char *classes;			/* the definitions, as they were read last */
+	char *why;			/* what of the configuration is not so, as last logged */
+};
+
+struct pool {
+	struct domain *domain;
+	char *name;
+	uint64_t addr, size, block_size;	/* bytes */
+	struct pz_pool *core;
+	char *dir, *own_dir;
+	uint64_t plugged_kib;		/* as the hypervisor has it now */
+	GHashTable *published;		/* layout keys -> values, as in the store */
+	uint32_t published_generation;
+	unsigned int nr_chunks;		/* of the state in the store */
+	char *reply;			/* to the last request, NULL before the first */
+	uint32_t reply_seq;
+	GHashTable *errors;		/* class id -> why the host could not do it */
+	GHashTable *event_seqs;		/* class id -> number of its last event */
+	guint report_timer;
+	/* While a request is handled: its extents, for the messages. */
+	const struct pz_extent *doing;
+	uint32_t nr_doing;
+};
+
+/* A configuration file, conf.c. */
+struct conf_pool {
+	char *name;
+	uint64_t size, requested;	/* bytes */
+};
+
+struct conf {
+	GArray *pools;			/* struct conf_pool */
+	struct pzone_defs *defs;
+};
+
+#define POOL_BLOCK	(2ull << 20)
+#define POOL_SECTION	(128ull << 20)
+
+/* --- conf.c --- */
+/* NULL without *err: the domain has none. */
+struct conf *conf_load(const char *dir, const char *domain, char **err);
+void conf_free(struct conf *conf);
+
+/* --- pool.c --- */
+struct pool *pool_new(struct domain *domain, const struct conf_pool *conf, uint64_t addr,
+		      char **err);
+/* From the store. NULL without *err: there is none. */
+struct pool *pool_load(struct domain *domain, const char *name, bool restored, char **err);
+void pool_free(struct pool *pool);
+/* Make what the core says the store's; after every change of the core. */
+void pool_commit(struct pool *pool);
+/* The guest wrote below guest/: path is relative to that. */
+void pool_guest_wrote(struct pool *pool, const char *path);
+const char *pool_guest(const struct pool *pool);
+uint32_t pool_blocks(const struct pool *pool, uint64_t bytes);
+
+/* --- domain.c --- */
+GPtrArray *domains_new(void);
+void domains_update(struct xend *xend);
+struct domain *domain_find(struct xend *xend, const char *name_id_or_uuid);
+struct pool *domain_pool(const struct domain *domain, const char *name);
+/* Bring the maximum in line: after more_kib were plugged, or before. */
+int domain_set_max(struct domain *domain, int64_t more_kib);
+void domain_apply_conf(struct domain *domain);
+void domain_guest_wrote(struct xend *xend, const char *path);
+
+/* --- command.c --- */
+/* The answer to a QMP-like command; never NULL. */
+json_object *command_run(struct xend *xend, json_object *request);
+json_object *command_query(const struct pool *pool, uint32_t max_extents);
+/* NULL, or why not. */
+char *command_class(struct domain *domain, const char *verb, json_object *args);
+
+/* --- server.c --- */
+int server_start(struct xend *xend, const char *path, GError **err);
+
+/* --- xend.c --- */
+#define say(...) g_printerr(__VA_ARGS__)
+
+/* --- store access, xs.c --- */
+char *xs_get(struct xend *xend, xs_transaction_t t, const char *dir, const char *key);
+bool xs_put(struct xend *xend, xs_transaction_t t, const char *dir, const char *key,
+	    const char *value);
+bool xs_del(struct xend *xend, xs_transaction_t t, const char *dir, const char *key);
+bool xs_get_u64(struct xend *xend, const char *dir, const char *key, uint64_t *ret);
+GStrv xs_list(struct xend *xend, const char *dir);
+
+#endif
