@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes an initramfs without being root.
 
-usage: mkcpio.py OUTPUT.cpio.gz < LIST
+usage: mkcpio.py OUTPUT.cpio[.gz] < LIST
 
 LIST holds lines like those of the kernel's gen_init_cpio:
 	file PATH SOURCE MODE
@@ -50,6 +50,11 @@ def main():
                      % (ino, kind))
     out.append(entry(0, 'TRAILER!!!', 0))
     tmp = sys.argv[1] + '.tmp'
+    if not sys.argv[1].endswith('.gz'):
+        with open(tmp, 'wb') as raw:
+            raw.write(b''.join(out))
+        os.replace(tmp, sys.argv[1])
+        return
     with open(tmp, 'wb') as raw:
         # level 1: the guest under emulation pays for every byte unpacked
         with gzip.GzipFile('', 'wb', 1, raw, mtime=0) as f:

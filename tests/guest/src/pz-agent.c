@@ -5,7 +5,8 @@
  * Concepts
  *
  *   port     the virtio-serial port "org.pzone.agent.0". There is no udev, so
- *            it is found through /sys/class/virtio-ports/<port>/name.
+ *            it is found through /sys/class/virtio-ports/<port>/name. Or the
+ *            terminal that is named as argument (a Xen guest's console).
  *   request  one line and its payload:
  *              R <id> <len>\n<len bytes: a command for /bin/sh -c>
  *              K <id>\n              kill the command's process group
@@ -43,6 +44,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define PORT_NAME	"org.pzone.agent.0"
@@ -159,6 +161,19 @@ static int port_open(void)
 	}
 	closedir(d);
 	return found;
+}
+
+static int tty_open(const char *path)
+{
+	struct termios raw;
+	int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 || tcgetattr(fd, &raw))
+		die(path);
+	cfmakeraw(&raw);
+	if (tcsetattr(fd, TCSANOW, &raw))
+		die(path);
+	return fd;
 }
 
 static struct command *command_find(unsigned long id)
@@ -439,10 +454,12 @@ static void loop(int sig)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	sigset_t set;
 	int fd, sig;
+
+	(void)argc;
 
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "-1000", 5) != 5)
@@ -456,7 +473,9 @@ int main(void)
 	in = malloc(MAX_REQUEST + MAX_LINE + 2);
 	if (sig < 0 || !in)
 		die("start");
-	while ((port = port_open()) < 0)
+	if (argv[1])
+		port = tty_open(argv[1]);
+	while (port < 0 && (port = port_open()) < 0)
 		usleep(200 * 1000);
 	say_hello();
 	loop(sig);
