@@ -33,15 +33,15 @@
 #define PAGE_BYTES	4096
 
 const struct balance_tunables balance_defaults = {
-	.pressure_permille = 10,
-	.refault_permille = 10,
-	.grow_percent = 10,
-	.headroom_percent = 10,
-	.headroom_bytes = 16ull << 20,
-	.quiet_us = 3000000,	/* a few of the guest's reports, which come once a second */
-	.calm_us = 30000000,
-	.give_percent = 25,
-	.probe_percent = 2,
+	.pressure_permille = 10,	/* a hundredth of its time: what a user begins to feel */
+	.refault_permille = 10,		/* so that all of it is read anew in less than two minutes */
+	.grow_percent = 10,		/* four steps are more than double */
+	.headroom_percent = 10,		/* what the first step would be */
+	.headroom_bytes = 16ull << 20,	/* watermarks and per-CPU lists of a small class */
+	.quiet_us = 3000000,		/* a few of the guest's reports, which come once a second */
+	.calm_us = 30000000,		/* longer than most pauses of a load that goes on */
+	.give_percent = 25,		/* nine tenths are back in eight rounds */
+	.probe_percent = 2,		/* an idle cache is found in a minute, a hot one hardly hurt */
 };
 
 const char *balance_reason_text(enum balance_reason reason)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <glib.h>
 #include "config.h"
+#include "work.h"
 
 #define BUDGET_PREFIX	"budget "
 
@@ -24,6 +25,7 @@ struct number_key {
 #define U64(s, field)	.scale = (s), .offset = offsetof(struct config, field)
 
 static const struct number_key number_keys[] = {
+	{ "daemon", "calls", 4, 1000, UINT(calls) },
 	{ "elastic", "period-ms", 100, 60000, UINT(period_ms) },
 	{ "elastic", "pressure-permille", 1, 1000, UINT(tunables.pressure_permille) },
 	{ "elastic", "refault-permille", 1, 1000, UINT(tunables.refault_permille) },
@@ -210,6 +212,7 @@ static struct config *defaults(void)
 
 	config->elastic = true;
 	config->period_ms = 1000;
+	config->calls = WORK_CALLS_DEFAULT;
 	config->tunables = balance_defaults;
 	return config;
 }
@@ -273,13 +276,13 @@ struct config *config_free(struct config *config)
 	return NULL;
 }
 
-size_t config_budget_of(const struct config *config, const struct pzone_pool *pool)
+size_t config_budget_of(const struct config *config, int host_node, uint64_t page_bytes)
 {
 	for (size_t i = 0; i < config->nr_budgets; i++) {
 		const struct config_budget *b = &config->budgets[i];
 
-		if ((b->node < 0 || b->node == pool->host_node) &&
-		    (!b->page_bytes || b->page_bytes == pool->page_bytes))
+		if ((b->node < 0 || b->node == host_node) &&
+		    (!b->page_bytes || b->page_bytes == page_bytes))
 			return i;
 	}
 	return BALANCE_NO_GROUP;

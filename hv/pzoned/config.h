@@ -24,6 +24,7 @@ struct config_budget {
 struct config {
 	bool elastic;
 	unsigned int period_ms;
+	unsigned int calls;		/* of libvirt, at once */
 	struct balance_tunables tunables;
 	struct config_budget *budgets;	/* a pool belongs to the first that matches */
 	size_t nr_budgets;
@@ -38,7 +39,7 @@ struct config {
 int config_load(const char *path, struct config **ret_config, struct pzone_error *err);
 struct config *config_free(struct config *config);
 
-/* Index of the budget that a pool belongs to, or BALANCE_NO_GROUP. */
-size_t config_budget_of(const struct config *config, const struct pzone_pool *pool);
+/* Index of the budget that a pool with such memory belongs to, or BALANCE_NO_GROUP. */
+size_t config_budget_of(const struct config *config, int host_node, uint64_t page_bytes);
 
 #endif

@@ -20,6 +20,15 @@
 /* A domain without anything elastic is looked at for its figures only: seldom. */
 #define IDLE_TICKS	5
 
+/* A class that has not followed for so long is worth a word. */
+#define FOLLOW_US	30000000
+
+/* What decides to which budget a pool belongs. */
+struct place {
+	int host_node;
+	uint64_t page_bytes;
+};
+
 struct domain {
 	char *uuid, *name;
 	struct pzone_live *live;
@@ -27,10 +36,13 @@ struct domain {
 	struct balance_pool *pools;	/* as live has them */
 	struct balance_class *classes;	/* of all pools, as live has them */
 	struct elastic_decision *last;	/* one for each class */
+	uint64_t *behind_us;		/* since when each class has not what it should; 0: it has */
 	struct elastic_order *orders;	/* one for each class at most */
 	uint64_t *promised;		/* to each pool: memory map and guarantees */
+	struct place *places;		/* of each pool */
 	size_t nr_pools, nr_classes, nr_orders;
 	bool has_elastic;
+	bool presumed;			/* from its XML alone; live is empty */
 };
 
 /* A domain that was admitted and has not been seen running yet. */
@@ -46,8 +58,13 @@ static const struct config *config;
 static GHashTable *domains;		/* uuid -> struct domain */
 static GHashTable *admissions;		/* uuid -> struct admission */
 static struct balance_group *groups;	/* as config->budgets */
+static bool *is_over;			/* likewise: more is held than there is, and we said so */
 static struct elastic_counters counters;
 static uint64_t nr_ticks;
+
+/* Domains that run and were not looked at yet. Its lock is taken last of all. */
+static pthread_mutex_t unseen_lock = PTHREAD_MUTEX_INITIALIZER;
+static GHashTable *unseen;		/* set of uuid */
 
 static uint64_t now_us(void)
 {
@@ -77,8 +94,10 @@ static void domain_free(void *opaque)
 	free(d->pools);
 	free(d->classes);
 	free(d->last);
+	free(d->behind_us);
 	free(d->orders);
 	free(d->promised);
+	free(d->places);
 	free(d);
 }
 
@@ -93,11 +112,21 @@ static void admission_free(void *opaque)
 static void set_groups(void)
 {
 	free(groups);
+	free(is_over);
 	groups = calloc(config->nr_budgets + 1, sizeof(*groups));
-	if (!groups)
+	is_over = calloc(config->nr_budgets + 1, sizeof(*is_over));
+	if (!groups || !is_over)
 		abort();	/* a few bytes at start or reload: nothing sane is left to do */
 	for (size_t i = 0; i < config->nr_budgets; i++)
 		groups[i].budget = config->budgets[i].bytes;
+}
+
+/* With the lock. */
+static void find_budgets(struct domain *d)
+{
+	for (size_t p = 0; p < d->nr_pools; p++)
+		d->pools[p].group = config_budget_of(config, d->places[p].host_node,
+						     d->places[p].page_bytes);
 }
 
 void elastic_configure(const struct config *new_config)
@@ -112,12 +141,39 @@ void elastic_configure(const struct config *new_config)
 		admissions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, admission_free);
 	}
 	set_groups();
-	/* Which budget a pool belongs to comes with its next look. */
 	g_hash_table_iter_init(&iter, domains);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
-		for (size_t p = 0; p < d->nr_pools; p++)
-			d->pools[p].group = BALANCE_NO_GROUP;
+		find_budgets(d);
 	pthread_mutex_unlock(&lock);
+}
+
+/* --- who was not seen yet --- */
+
+void elastic_expect(const char *uuid)
+{
+	pthread_mutex_lock(&unseen_lock);
+	if (!unseen)
+		unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	g_hash_table_add(unseen, g_strdup(uuid));
+	pthread_mutex_unlock(&unseen_lock);
+}
+
+void elastic_seen(const char *uuid)
+{
+	pthread_mutex_lock(&unseen_lock);
+	if (unseen)
+		g_hash_table_remove(unseen, uuid);
+	pthread_mutex_unlock(&unseen_lock);
+}
+
+static bool anybody_unseen(void)
+{
+	bool any;
+
+	pthread_mutex_lock(&unseen_lock);
+	any = unseen && g_hash_table_size(unseen);
+	pthread_mutex_unlock(&unseen_lock);
+	return any;
 }
 
 /* --- what a look found --- */
@@ -202,6 +258,8 @@ static void inherit(struct domain *d, struct domain *old)
 			d->classes[to].shortage = before->shortage;
 			d->classes[to].dying = before->dying;
 			d->last[to] = old->last[from];
+			if (cls->actual_bytes != cls->size_bytes && old->behind_us[from])
+				d->behind_us[to] = old->behind_us[from];
 		}
 	inherit_orders(d, old);
 }
@@ -217,63 +275,138 @@ static uint64_t promised_to(const char *pool, uint64_t memmap, const struct pzon
 	const struct pzone_def *def;
 	uint64_t sum = memmap;
 
-	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++)
+	for (size_t i = 0; defs && (def = pzone_defs_get(defs, i)); i++)
 		if (!strcmp(def->pool, pool))
 			sum += def->guarantee_bytes;
 	for (size_t c = 0; d && (cls = pzone_live_class_at(d->live, index, c)); c++)
-		if (!pzone_defs_find(defs, cls->name))
+		if (!defs || !pzone_defs_find(defs, cls->name))
 			sum += cls->guarantee_bytes;
 	return sum;
 }
 
-static struct domain *domain_new(const char *uuid, const char *name, const struct pzone_defs *defs,
-				 const struct pzone_pools *pools, struct pzone_live *live)
+/* With room for so many pools and classes; all zeroes. */
+static struct domain *domain_alloc(const char *uuid, const char *name, size_t nr_pools,
+				   size_t nr_classes)
 {
 	struct domain *d = calloc(1, sizeof(*d));
-	const struct pzone_live_class *cls;
-	const struct pzone_live_pool *pool;
-	size_t i = 0;
 
 	if (!d)
 		return NULL;
-	d->nr_pools = pzone_live_pool_count(live);
-	for (size_t p = 0; p < d->nr_pools; p++)
-		d->nr_classes += pzone_live_pool_at(live, p)->nr_classes;
+	d->nr_pools = nr_pools;
+	d->nr_classes = nr_classes;
+	d->looked_us = now_us();
 	d->uuid = strdup(uuid);
 	d->name = strdup(name);
-	d->pools = calloc(d->nr_pools + 1, sizeof(*d->pools));
-	d->classes = calloc(d->nr_classes + 1, sizeof(*d->classes));
-	d->last = calloc(d->nr_classes + 1, sizeof(*d->last));
-	d->orders = calloc(d->nr_classes + 1, sizeof(*d->orders));
-	d->promised = calloc(d->nr_pools + 1, sizeof(*d->promised));
-	if (!d->uuid || !d->name || !d->pools || !d->classes || !d->last || !d->orders ||
-	    !d->promised) {
+	d->pools = calloc(nr_pools + 1, sizeof(*d->pools));
+	d->classes = calloc(nr_classes + 1, sizeof(*d->classes));
+	d->last = calloc(nr_classes + 1, sizeof(*d->last));
+	d->behind_us = calloc(nr_classes + 1, sizeof(*d->behind_us));
+	d->orders = calloc(nr_classes + 1, sizeof(*d->orders));
+	d->promised = calloc(nr_pools + 1, sizeof(*d->promised));
+	d->places = calloc(nr_pools + 1, sizeof(*d->places));
+	if (d->uuid && d->name && d->pools && d->classes && d->last && d->behind_us &&
+	    d->orders && d->promised && d->places)
+		return d;
+	domain_free(d);
+	return NULL;
+}
+
+static struct place place_of(const struct pzone_pool *pool)
+{
+	struct place nowhere = { .host_node = -1 };
+
+	return pool ? (struct place){ pool->host_node, pool->page_bytes } : nowhere;
+}
+
+/* One pool of a look, with its classes, which begin at d->classes[first]. */
+static void fill_pool(struct domain *d, size_t index, const struct pzone_live_pool *pool,
+		      const struct pzone_pool *xml, const struct pzone_defs *defs, size_t first)
+{
+	const struct pzone_live_class *cls;
+
+	d->pools[index] = (struct balance_pool){
+		.capacity = pool->requested_bytes > pool->memmap_bytes ?
+				    pool->requested_bytes - pool->memmap_bytes : 0,
+		.memmap = pool->memmap_bytes,
+		.classes = &d->classes[first],
+		.nr_classes = pool->nr_classes,
+	};
+	d->places[index] = place_of(xml);
+	d->promised[index] = promised_to(pool->name, pool->memmap_bytes, defs, d, index);
+	for (size_t c = 0; (cls = pzone_live_class_at(d->live, index, c)); c++) {
+		struct balance_class *b = &d->classes[first + c];
+
+		fill_class(b, cls, pool, pzone_defs_find(defs, cls->name), d->looked_us);
+		d->has_elastic |= b->elastic;
+		d->behind_us[first + c] = b->actual != b->size ? d->looked_us : 0;
+	}
+}
+
+/* Takes live over, but not if it fails. */
+static struct domain *domain_new(const char *uuid, const char *name, const struct pzone_defs *defs,
+				 const struct pzone_pools *pools, struct pzone_live *live)
+{
+	size_t nr_pools = pzone_live_pool_count(live), nr_classes = 0, first = 0;
+	struct domain *d;
+
+	for (size_t p = 0; p < nr_pools; p++)
+		nr_classes += pzone_live_pool_at(live, p)->nr_classes;
+	d = domain_alloc(uuid, name, nr_pools, nr_classes);
+	if (!d)
+		return NULL;
+	d->live = live;
+	for (size_t p = 0; p < nr_pools; p++) {
+		const struct pzone_live_pool *pool = pzone_live_pool_at(live, p);
+
+		fill_pool(d, p, pool, pzone_pools_find(pools, pool->name), defs, first);
+		first += pool->nr_classes;
+	}
+	find_budgets(d);
+	return d;
+}
+
+/* All that a pool has, or is promised, is a block that nobody may touch. */
+static struct domain *domain_presume(const char *uuid, const char *name,
+				     const struct pzone_defs *defs, const struct pzone_pools *pools)
+{
+	struct domain *d = domain_alloc(uuid, name, pzone_pools_count(pools), 0);
+
+	if (!d || pzone_live_parse("[]", name, &d->live, NULL)) {
 		domain_free(d);
 		return NULL;
 	}
-	d->live = live;
-	d->looked_us = now_us();
+	d->presumed = true;
 	for (size_t p = 0; p < d->nr_pools; p++) {
-		const struct pzone_pool *xml;
+		const struct pzone_pool *pool = pzone_pools_at(pools, p);
 
-		pool = pzone_live_pool_at(live, p);
-		xml = pzone_pools_find(pools, pool->name);
-		d->pools[p] = (struct balance_pool){
-			.capacity = pool->requested_bytes > pool->memmap_bytes ?
-					    pool->requested_bytes - pool->memmap_bytes : 0,
-			.memmap = pool->memmap_bytes,
-			.group = xml ? config_budget_of(config, xml) : BALANCE_NO_GROUP,
-			.classes = &d->classes[i],
-			.nr_classes = pool->nr_classes,
-		};
-		d->promised[p] = promised_to(pool->name, pool->memmap_bytes, defs, d, p);
-		for (size_t c = 0; (cls = pzone_live_class_at(live, p, c)); c++, i++) {
-			fill_class(&d->classes[i], cls, pool, pzone_defs_find(defs, cls->name),
-				   d->looked_us);
-			d->has_elastic |= d->classes[i].elastic;
-		}
+		if (!pool->enabled)
+			continue;
+		d->places[p] = place_of(pool);
+		d->promised[p] = promised_to(pool->name, pool->memmap_bytes, defs, NULL, 0);
+		d->pools[p].memmap = MAX(d->promised[p], pool->current_bytes);
 	}
+	find_budgets(d);
 	return d;
+}
+
+/* Classes that their guest has not brought to their size for long; names only, so that it
+ * is the same text each time. */
+static void say_behind(const struct domain *d, char *why, size_t why_len)
+{
+	const struct pzone_live_class *cls;
+	size_t index = 0, len;
+
+	for (size_t p = 0; p < d->nr_pools; p++)
+		for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++) {
+			/* Of a partial one policy.c says more. */
+			if (!d->behind_us[index] || cls->state == PZONE_STATE_PARTIAL ||
+			    d->looked_us - d->behind_us[index] < FOLLOW_US)
+				continue;
+			len = strlen(why);
+			snprintf(why + len, why_len - len,
+				 "%sclass '%s' should have another size for long, and its guest does nothing about it (%s)",
+				 len ? "; " : "", cls->name, pzone_state_text(cls->state));
+		}
 }
 
 /* --- rounds --- */
@@ -342,6 +475,8 @@ static void run_round(const char *except)
 	struct domain *d;
 	size_t nr = 0;
 
+	if (anybody_unseen())
+		return;		/* what is free, nobody knows */
 	g_hash_table_iter_init(&iter, domains);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
 		nr += d->nr_pools;
@@ -362,7 +497,7 @@ static void run_round(const char *except)
 			d->pools[p].is_short = pools[nr++].is_short;
 		collect_orders(d);
 		if (d->nr_orders && (!except || strcmp(except, d->uuid)))
-			work_mark(d->uuid, d->name, true);
+			work_mark(d->uuid, d->name, WORK_URGENT);
 	}
 	free(pools);
 	counters.rounds++;
@@ -378,7 +513,8 @@ static bool anybody_short(const struct domain *d)
 }
 
 int elastic_update(const char *uuid, const char *name, const struct pzone_defs *defs,
-		   const struct pzone_pools *pools, struct pzone_live *live)
+		   const struct pzone_pools *pools, struct pzone_live *live, char *why,
+		   size_t why_len)
 {
 	struct domain *d, *old;
 
@@ -392,6 +528,7 @@ int elastic_update(const char *uuid, const char *name, const struct pzone_defs *
 	old = g_hash_table_lookup(domains, uuid);
 	if (old)
 		inherit(d, old);
+	say_behind(d, why, why_len);
 	g_hash_table_replace(domains, d->uuid, d);
 	g_hash_table_remove(admissions, uuid);
 	if (anybody_short(d))
@@ -400,11 +537,42 @@ int elastic_update(const char *uuid, const char *name, const struct pzone_defs *
 	return 0;
 }
 
+void elastic_presume(const char *uuid, const char *name, const struct pzone_defs *defs,
+		     const struct pzone_pools *pools)
+{
+	struct domain *d;
+
+	pthread_mutex_lock(&lock);
+	d = g_hash_table_lookup(domains, uuid);
+	if (!d || d->presumed) {
+		d = domain_presume(uuid, name, defs, pools);
+		if (d)
+			g_hash_table_replace(domains, d->uuid, d);
+		g_hash_table_remove(admissions, uuid);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 void elastic_forget(const char *uuid)
 {
 	pthread_mutex_lock(&lock);
 	g_hash_table_remove(domains, uuid);
 	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * With the lock. A class that is about to kill: give it what it may have by what is
+ * known. If that is nothing, what it said stands for the next look, which knows more.
+ */
+static void save(const char *uuid, struct balance_class *cls)
+{
+	uint64_t size = cls->size, shortage = cls->shortage;
+
+	run_round(uuid);
+	if (cls->size > size)
+		return;
+	cls->shortage = shortage;
+	cls->dying = true;
 }
 
 void elastic_shortage(const char *uuid, const char *pool, const char *name, uint64_t bytes,
@@ -421,7 +589,39 @@ void elastic_shortage(const char *uuid, const char *pool, const char *name, uint
 		cls->shortage = MAX(cls->shortage, bytes ? bytes : 1);
 		cls->dying |= oom;
 	}
+	if (cls && cls->elastic && cls->dying)
+		save(uuid, cls);
 	pthread_mutex_unlock(&lock);
+}
+
+struct held {
+	uint64_t bytes, guaranteed;
+};
+
+static struct held held_of(size_t group, const char *without_uuid);
+
+/*
+ * With the lock. By a decision of ours no budget is exceeded, but by hand, by a start past
+ * the hook, and by smaller settings it can be. Then nothing grows there until it fits.
+ */
+static void check_budgets(void)
+{
+	for (size_t g = 0; g < config->nr_budgets; g++) {
+		uint64_t held = held_of(g, NULL).bytes, bytes = config->budgets[g].bytes;
+		char has[32], may[32];
+
+		if ((held > bytes) == is_over[g])
+			continue;
+		is_over[g] = held > bytes;
+		pzone_size_format(held, true, has, sizeof(has));
+		pzone_size_format(bytes, false, may, sizeof(may));
+		if (is_over[g])
+			log_warn("budget '%s': its pools hold %s and may have %s: nothing grows there until they give back",
+				 config->budgets[g].name, has, may);
+		else
+			log_info("budget '%s': its pools hold %s, and may have %s again",
+				 config->budgets[g].name, has, may);
+	}
 }
 
 void elastic_tick(void)
@@ -433,14 +633,33 @@ void elastic_tick(void)
 	nr_ticks++;
 	if (config->elastic)
 		run_round(NULL);
+	if (!anybody_unseen())
+		check_budgets();
 	g_hash_table_iter_init(&iter, domains);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&d))
-		if ((d->has_elastic && config->elastic) || nr_ticks % IDLE_TICKS == 0)
-			work_mark(d->uuid, d->name, false);
+		if ((d->has_elastic && config->elastic) ||
+		    (nr_ticks % IDLE_TICKS == 0 && !d->presumed))
+			work_mark(d->uuid, d->name, WORK_SAMPLE);
 	pthread_mutex_unlock(&lock);
+	work_begin();
 }
 
-size_t elastic_take(const char *uuid, struct elastic_order **ret_orders)
+/* With the lock. Those that are meant come first in the array; returns how many they are. */
+static size_t sort_urgent(struct elastic_order *orders, size_t nr)
+{
+	size_t urgent = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		if (orders[i].reason == BALANCE_OOM) {
+			struct elastic_order order = orders[i];
+
+			orders[i] = orders[urgent];
+			orders[urgent++] = order;
+		}
+	return urgent;
+}
+
+size_t elastic_take(const char *uuid, bool urgent, struct elastic_order **ret_orders)
 {
 	struct elastic_order *orders = NULL;
 	struct domain *d;
@@ -448,24 +667,21 @@ size_t elastic_take(const char *uuid, struct elastic_order **ret_orders)
 
 	pthread_mutex_lock(&lock);
 	d = g_hash_table_lookup(domains, uuid);
-	if (d && d->nr_orders) {
-		orders = calloc(d->nr_orders, sizeof(*orders));
-		if (orders) {
-			nr = d->nr_orders;
-			memcpy(orders, d->orders, nr * sizeof(*orders));
-			d->nr_orders = 0;
-		}
+	if (d && d->nr_orders)
+		nr = urgent ? sort_urgent(d->orders, d->nr_orders) : d->nr_orders;
+	if (nr)
+		orders = calloc(nr, sizeof(*orders));
+	if (orders) {
+		memcpy(orders, d->orders, nr * sizeof(*orders));
+		d->nr_orders -= nr;
+		memmove(d->orders, d->orders + nr, d->nr_orders * sizeof(*orders));
 	}
 	pthread_mutex_unlock(&lock);
 	*ret_orders = orders;
-	return nr;
+	return orders ? nr : 0;
 }
 
 /* --- looking --- */
-
-struct held {
-	uint64_t bytes, guaranteed;
-};
 
 /* With the lock. What the pools of a budget hold, and what they are promised. */
 static struct held held_of(size_t group, const char *without_uuid)
@@ -531,7 +747,7 @@ static int no_room(const char *what, uint64_t need, uint64_t left,
 static int admit_pool(const struct pzone_pool *pool, const struct pzone_defs *defs,
 		      const char *uuid, uint64_t *promised, struct pzone_error *err)
 {
-	size_t g = config_budget_of(config, pool);
+	size_t g = config_budget_of(config, pool->host_node, pool->page_bytes);
 	const struct config_budget *budget;
 	const struct pzone_def *def;
 	char what[128];
@@ -571,7 +787,7 @@ static void remember_admission(const char *uuid, uint64_t *promised)
 	g_hash_table_replace(admissions, g_strdup(uuid), a);
 }
 
-int elastic_admit(const char *domain_xml, struct pzone_error *err)
+int elastic_admit(const char *domain_xml, bool remember, struct pzone_error *err)
 {
 	struct pzone_pools *pools = NULL;
 	struct pzone_defs *defs = NULL;
@@ -590,7 +806,7 @@ int elastic_admit(const char *domain_xml, struct pzone_error *err)
 	promised = g_new0(uint64_t, config->nr_budgets + 1);
 	for (size_t i = 0; !rc && (pool = pzone_pools_at(pools, i)); i++)
 		rc = admit_pool(pool, defs, uuid, promised, err);
-	if (!rc && *uuid && !g_hash_table_contains(domains, uuid)) {
+	if (!rc && remember && *uuid && !g_hash_table_contains(domains, uuid)) {
 		remember_admission(uuid, promised);
 		promised = NULL;
 	}
@@ -617,7 +833,7 @@ void elastic_visit(const struct elastic_visitor *visitor, void *opaque)
 			visitor->domain(opaque, d->uuid, d->name,
 					(int64_t)(now_us() - d->looked_us) / 1000);
 		for (size_t p = 0; p < d->nr_pools; p++) {
-			if (visitor->pool)
+			if (visitor->pool && !d->presumed)
 				visitor->pool(opaque, pzone_live_pool_at(d->live, p),
 					      d->pools[p].is_short);
 			for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++)

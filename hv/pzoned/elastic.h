@@ -33,14 +33,32 @@ struct elastic_order {
 void elastic_configure(const struct config *config);
 
 /*
+ * This domain runs: no round before it was seen, or before that proved impossible, because
+ * nobody knows what it has of the budgets. Any thread may say either, with any lock.
+ */
+void elastic_expect(const char *uuid);
+void elastic_seen(const char *uuid);
+
+/*
  * What a look at a domain found. Takes `live` over. Runs a round at once if one of
- * its classes is short. 0 or -ENOMEM (then the domain is not balanced).
+ * its classes is short. why gets what is to be said of it. 0 or -ENOMEM (then the
+ * domain is not balanced).
  */
 int elastic_update(const char *uuid, const char *name, const struct pzone_defs *defs,
-		   const struct pzone_pools *pools, struct pzone_live *live);
+		   const struct pzone_pools *pools, struct pzone_live *live, char *why,
+		   size_t why_len);
+/*
+ * What its XML says of a domain of which no look has found more: its pools hold what
+ * libvirt says that they have, or what they are promised (defs may be NULL: not known).
+ */
+void elastic_presume(const char *uuid, const char *name, const struct pzone_defs *defs,
+		     const struct pzone_pools *pools);
 void elastic_forget(const char *uuid);
 
-/* A guest says that a class needs more memory, and if oom, that it is about to kill. */
+/*
+ * A guest says that a class needs more memory, and if oom, that it is about to kill: then
+ * a round is run with what is known, because a look takes longer than the guest may wait.
+ */
 void elastic_shortage(const char *uuid, const char *pool, const char *name, uint64_t bytes,
 		      bool oom);
 
@@ -48,10 +66,11 @@ void elastic_shortage(const char *uuid, const char *pool, const char *name, uint
 void elastic_tick(void);
 
 /*
- * The orders of a domain; each is handed out once and counts as carried out.
- * free() the array. If one fails, a new look at the domain puts things right.
+ * The orders of a domain, all or only those for classes that are about to kill; each is
+ * handed out once and counts as carried out. free() the array. If one fails, a new look
+ * at the domain puts things right.
  */
-size_t elastic_take(const char *uuid, struct elastic_order **ret_orders);
+size_t elastic_take(const char *uuid, bool urgent, struct elastic_order **ret_orders);
 
 /* --- looking, for metrics and status --- */
 
@@ -63,6 +82,7 @@ struct elastic_decision {
 
 struct elastic_visitor {
 	void (*domain)(void *opaque, const char *uuid, const char *name, int64_t age_ms);
+	/* Not for a domain that is only presumed: of that nothing is known. */
 	void (*pool)(void *opaque, const struct pzone_live_pool *pool, bool is_short);
 	void (*cls)(void *opaque, const struct pzone_live_class *cls,
 		    const struct balance_class *balance, const struct elastic_decision *last);
@@ -84,6 +104,6 @@ void elastic_counters(struct elastic_counters *ret);
  * are promised. -ENOSPC: err names class or domain, wanted and available. A domain
  * that is running counts once. Other errors are those of parsing the XML.
  */
-int elastic_admit(const char *domain_xml, struct pzone_error *err);
+int elastic_admit(const char *domain_xml, bool remember, struct pzone_error *err);
 
 #endif

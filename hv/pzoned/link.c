@@ -30,12 +30,12 @@ static const char *link_uri;
 static bool link_once;
 static void (*link_done)(int status);
 
-static void mark(virDomainPtr dom, bool urgent)
+static void mark(virDomainPtr dom, enum work_mark how)
 {
 	char uuid[VIR_UUID_STRING_BUFLEN];
 
 	if (!virDomainGetUUIDString(dom, uuid))
-		work_mark(uuid, virDomainGetName(dom), urgent);
+		work_mark(uuid, virDomainGetName(dom), how);
 }
 
 /* --- callbacks --- */
@@ -46,7 +46,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int det
 	(void)conn;
 	(void)opaque;
 	log_debug("domain '%s': lifecycle event %d/%d", virDomainGetName(dom), event, detail);
-	mark(dom, true);
+	mark(dom, WORK_XML);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static void on_metadata(virConnectPtr conn, virDomainPtr dom, int type, const ch
 	if (type != VIR_DOMAIN_METADATA_ELEMENT || (uri && strcmp(uri, PZONE_XML_NS)))
 		return;
 	log_debug("domain '%s': its classes' metadata changed", virDomainGetName(dom));
-	mark(dom, true);
+	mark(dom, WORK_XML);
 }
 
 /* device-added and device-removed have the same signature */
@@ -67,7 +67,7 @@ static void on_device(virConnectPtr conn, virDomainPtr dom, const char *alias, v
 	(void)conn;
 	(void)opaque;
 	log_debug("domain '%s': device '%s' came or went", virDomainGetName(dom), alias);
-	mark(dom, true);
+	mark(dom, WORK_XML);
 }
 
 static void on_memory(virConnectPtr conn, virDomainPtr dom, const char *alias,
@@ -77,7 +77,7 @@ static void on_memory(virConnectPtr conn, virDomainPtr dom, const char *alias,
 	(void)alias;
 	(void)size;
 	(void)opaque;
-	mark(dom, false);
+	mark(dom, WORK_CHANGED);
 }
 
 /* A guest waits for memory: remember how much, and have it looked at now. */
@@ -111,7 +111,7 @@ static void on_monitor(virConnectPtr conn, virDomainPtr dom, const char *event,
 	log_debug("domain '%s': %s %s", virDomainGetName(dom), event, details ? details : "");
 	if (shortage)
 		on_shortage(dom, details);
-	mark(dom, shortage);
+	mark(dom, shortage ? WORK_URGENT : WORK_CHANGED);
 }
 
 static void on_close(virConnectPtr conn, int reason, void *opaque)
@@ -185,7 +185,13 @@ static int list_running(virConnectPtr conn)
 		return -1;
 	}
 	for (int i = 0; i < nr; i++) {
-		mark(doms[i], true);
+		char uuid[VIR_UUID_STRING_BUFLEN];
+
+		if (!virDomainGetUUIDString(doms[i], uuid))
+			elastic_expect(uuid);
+	}
+	for (int i = 0; i < nr; i++) {
+		mark(doms[i], WORK_XML);
 		virDomainFree(doms[i]);
 	}
 	free(doms);

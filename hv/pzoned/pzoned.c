@@ -96,7 +96,7 @@ static void reload(void)
 	}
 	config = fresh;
 	elastic_configure(config);
-	work_set_period(config->period_ms);
+	work_configure(config->period_ms, config->calls);
 	config_free(old);
 }
 
@@ -277,6 +277,7 @@ int main(int argc, char **argv)
 	}
 	elastic_configure(config);
 	work_init(uri, once);
+	work_configure(config->period_ms, config->calls);
 	if (!once && start_server(runtime_dir))
 		return 1;
 	if (setup_loop(&signals) || link_start(uri, once, finish)) {

@@ -15,6 +15,9 @@
 #include "policy.h"
 #include "reconcile.h"
 
+/* As libvirt counts it, from the last command that has no answer. */
+#define MONITOR_HANGS_MS	5000
+
 static int act(virDomainPtr dom, const struct policy_action *a, struct pzone_error *err)
 {
 	switch (a->verb) {
@@ -50,7 +53,8 @@ static void append(char *why, size_t why_len, const char *text)
 {
 	size_t len = strlen(why);
 
-	snprintf(why + len, why_len - len, "%s%s", len ? "; " : "", text);
+	if (*text)
+		snprintf(why + len, why_len - len, "%s%s", len ? "; " : "", text);
 }
 
 /* What a failure of looking at the domain means. */
@@ -121,12 +125,12 @@ static void log_order(const char *who, const struct elastic_order *o)
  * What the policy for elastic classes decided. A failure is not worth a word: the
  * next look finds out what is, and the next round decides again.
  */
-static enum reconcile_result follow_orders(virDomainPtr dom, const char *uuid)
+static enum reconcile_result follow_orders(virDomainPtr dom, const char *uuid, bool urgent)
 {
 	enum reconcile_result result = RECONCILE_DONE;
 	const char *who = virDomainGetName(dom);
 	struct elastic_order *orders;
-	size_t nr = elastic_take(uuid, &orders);
+	size_t nr = elastic_take(uuid, urgent, &orders);
 
 	for (size_t i = 0; i < nr; i++) {
 		const struct elastic_order *o = &orders[i];
@@ -148,81 +152,142 @@ static enum reconcile_result follow_orders(virDomainPtr dom, const char *uuid)
 	return result;
 }
 
-enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, char *why,
-				       size_t why_len)
+/* --- one look --- */
+
+struct look {
+	virDomainPtr dom;
+	const char *uuid;
+	struct reconcile_xml *xml;
+	char *why;
+	size_t why_len;
+};
+
+void reconcile_xml_free(struct reconcile_xml *xml)
+{
+	pzone_defs_free(xml->defs);
+	pzone_pools_free(xml->pools);
+	memset(xml, 0, sizeof(*xml));
+}
+
+/*
+ * A monitor that is busy for long would hold us up, and a thread of libvirtd's. Only
+ * asked where we have not just had an answer. (libvirt's test driver can't say.)
+ */
+static bool monitor_hangs(virDomainPtr dom)
+{
+	virDomainControlInfo info;
+
+	if (virDomainGetControlInfo(dom, &info, 0) < 0) {
+		virResetLastError();
+		return false;
+	}
+	return info.state == VIR_DOMAIN_CONTROL_OCCUPIED && info.stateTime >= MONITOR_HANGS_MS;
+}
+
+/* DONE: go on. Whatever comes of it, the domain's memory is counted from now on. */
+static enum reconcile_result read_xml(const struct look *l)
+{
+	struct pzone_error err = { 0 };
+	int rc;
+
+	reconcile_xml_free(l->xml);
+	if (pzone_pools_get(l->dom, VIR_DOMAIN_AFFECT_LIVE, &l->xml->pools, &err))
+		return failed(&err, l->why, l->why_len);
+	rc = pzone_config_get(l->dom, VIR_DOMAIN_AFFECT_LIVE, &l->xml->defs, &err);
+	if (!any_enabled(l->xml->pools)) {
+		elastic_forget(l->uuid);
+		if (!rc && pzone_defs_count(l->xml->defs) > 0)
+			rc = pzone_defs_check(l->xml->defs, l->xml->pools,
+					      virDomainGetName(l->dom), &err);
+		return rc ? failed(&err, l->why, l->why_len) : RECONCILE_DONE;
+	}
+	elastic_presume(l->uuid, virDomainGetName(l->dom), l->xml->defs, l->xml->pools);
+	if (rc)
+		return failed(&err, l->why, l->why_len);
+	if (!monitor_hangs(l->dom))
+		return RECONCILE_DONE;
+	append(l->why, l->why_len, "its QEMU has not answered its monitor for long, and is not asked anything more");
+	return RECONCILE_RETRY;
+}
+
+/* What the device lacks to be as its XML says. */
+static enum reconcile_result follow_xml(const struct look *l, const struct policy_plan *plan)
 {
 	enum reconcile_result result;
-	struct pzone_defs *defs = NULL;
-	struct pzone_pools *pools = NULL;
+
+	if (!confirm_plan(l->dom, plan))
+		return RECONCILE_AGAIN;
+	result = carry_out(l->dom, plan, l->why, l->why_len);
+	/* What the device said is not true any more: balance what the next look finds. */
+	return result == RECONCILE_DONE ? RECONCILE_AGAIN : result;
+}
+
+/* Steals live. */
+static enum reconcile_result follow_policy(const struct look *l, struct pzone_live *live)
+{
+	if (elastic_update(l->uuid, virDomainGetName(l->dom), l->xml->defs, l->xml->pools, live,
+			   l->why, l->why_len))
+		return RECONCILE_DONE;
+	return follow_orders(l->dom, l->uuid, false);
+}
+
+/* is_fresh: the XML was read a moment ago. If it was not, it is before anything is done for it. */
+static enum reconcile_result look_at(const struct look *l, bool is_fresh)
+{
+	enum reconcile_result result = RECONCILE_DONE;
 	struct pzone_live *live = NULL;
 	struct policy_plan plan = { 0 };
 	struct pzone_error err = { 0 };
-	bool any_pool = true;		/* till we know */
-	virDomainPtr dom;
 
-	why[0] = '\0';
-	dom = virDomainLookupByUUIDString(conn, uuid);
-	if (!dom) {
-		virErrorPtr last = virGetLastError();
-
-		if (last && last->code == VIR_ERR_NO_DOMAIN) {
-			elastic_forget(uuid);
-			return RECONCILE_GONE;
-		}
-		append(why, why_len, virGetLastErrorMessage());
+	if (is_fresh)
+		result = read_xml(l);
+	if (result != RECONCILE_DONE || !any_enabled(l->xml->pools))
+		return result;
+	if (pzone_live_query(l->dom, &live, &err))
+		return failed(&err, l->why, l->why_len);
+	if (policy_make(l->xml->defs, live, &plan)) {
+		pzone_live_free(live);
+		append(l->why, l->why_len, "out of memory");
 		return RECONCILE_RETRY;
 	}
-	/*
-	 * The XML first, so that a domain that has nothing to do with pzone never
-	 * gets a monitor command (libvirt marks a domain that got one).
-	 */
-	if (pzone_pools_get(dom, VIR_DOMAIN_AFFECT_LIVE, &pools, &err) ||
-	    pzone_config_get(dom, VIR_DOMAIN_AFFECT_LIVE, &defs, &err)) {
-		result = failed(&err, why, why_len);
-		goto out;
+	if (plan.nr && !is_fresh) {
+		policy_free(&plan);
+		pzone_live_free(live);
+		return look_at(l, true);
 	}
-	any_pool = any_enabled(pools);
-	if (!any_pool) {
-		result = RECONCILE_DONE;
-		if (pzone_defs_count(defs) > 0) {
-			pzone_defs_check(defs, pools, virDomainGetName(dom), &err);
-			result = failed(&err, why, why_len);
-		}
-		goto out;
-	}
-	if (pzone_live_query(dom, &live, &err)) {
-		result = failed(&err, why, why_len);
-		goto out;
-	}
-	if (policy_make(defs, live, &plan)) {
-		append(why, why_len, "out of memory");
-		result = RECONCILE_RETRY;
-		goto out;
-	}
-	if (!confirm_plan(dom, &plan)) {
-		result = RECONCILE_AGAIN;
-		goto out;
-	}
-	snprintf(why, why_len, "%s", plan.why);
-	result = carry_out(dom, &plan, why, why_len);
+	append(l->why, l->why_len, plan.why);
 	if (plan.nr) {
-		/* What it said is not true any more: balance what the next look finds. */
-		if (result == RECONCILE_DONE)
-			result = RECONCILE_AGAIN;
-		goto out;
+		result = follow_xml(l, &plan);
+		pzone_live_free(live);
+	} else {
+		result = follow_policy(l, live);
 	}
-	policy_free(&plan);	/* points into live */
-	if (!elastic_update(uuid, virDomainGetName(dom), defs, pools, live) &&
-	    follow_orders(dom, uuid) == RECONCILE_AGAIN && result == RECONCILE_DONE)
+	if (plan.again && result == RECONCILE_DONE)
 		result = RECONCILE_AGAIN;
-	live = NULL;
-out:
-	if (result == RECONCILE_GONE || !any_pool)
-		elastic_forget(uuid);
 	policy_free(&plan);
-	pzone_live_free(live);
-	pzone_pools_free(pools);
-	pzone_defs_free(defs);
-	virDomainFree(dom);
+	return result;
+}
+
+enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid,
+				       struct reconcile_xml *xml, char *why, size_t why_len)
+{
+	struct look l = { .uuid = uuid, .xml = xml, .why = why, .why_len = why_len };
+	enum reconcile_result result;
+
+	why[0] = '\0';
+	l.dom = virDomainLookupByUUIDString(conn, uuid);
+	if (l.dom) {
+		/* A guest that waits for memory does not wait for us to look around first. */
+		follow_orders(l.dom, uuid, true);
+		result = look_at(&l, !xml->defs);
+		virDomainFree(l.dom);
+	} else {
+		virErrorPtr last = virGetLastError();
+
+		result = last && last->code == VIR_ERR_NO_DOMAIN ? RECONCILE_GONE : RECONCILE_RETRY;
+		append(why, why_len, virGetLastErrorMessage());
+	}
+	if (result == RECONCILE_GONE)
+		elastic_forget(uuid);
 	return result;
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <libvirt/libvirt.h>
+#include "libpzone.h"
 
 enum reconcile_result {
 	RECONCILE_DONE,		/* nothing to do until something changes */
@@ -16,11 +17,19 @@ enum reconcile_result {
 	RECONCILE_WRONG,	/* failed, and only a change by somebody can help */
 };
 
+/* What is known of a domain's XML; all zeroes: nothing. */
+struct reconcile_xml {
+	struct pzone_defs *defs;
+	struct pzone_pools *pools;
+};
+void reconcile_xml_free(struct reconcile_xml *xml);
+
 /*
- * Blocks as long as libvirt does. why (why_len > 0) gets the reasons for which
- * the domain is not as its XML wants it, or "".
+ * Blocks as long as libvirt does. Reads the XML when xml is empty, and before it changes
+ * anything because of it; keeps it there for the next look. why (why_len > 0) gets the
+ * reasons for which the domain is not as its XML wants it, or "".
  */
-enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid, char *why,
-				       size_t why_len);
+enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid,
+				       struct reconcile_xml *xml, char *why, size_t why_len);
 
 #endif

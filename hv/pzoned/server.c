@@ -59,11 +59,11 @@ static enum MHD_Result refuse(struct MHD_Connection *conn, unsigned int status, 
 	return reply(conn, status, "text/plain; charset=utf-8", strdup(text));
 }
 
-static char *admit_text(const struct request *req)
+static char *admit_text(const struct request *req, bool remember)
 {
 	struct json_object *root = json_object_new_object();
 	struct pzone_error err = { 0 };
-	int rc = elastic_admit(req->body ? req->body : "", &err);
+	int rc = elastic_admit(req->body ? req->body : "", remember, &err);
 	char *text;
 
 	/* XML that makes no sense is somebody else's to complain of. */
@@ -118,14 +118,15 @@ static enum MHD_Result handle(void *opaque, struct MHD_Connection *conn, const c
 	if (!only_metrics && !strcmp(url, "/v1/status"))
 		return get ? reply(conn, MHD_HTTP_OK, TYPE_JSON, metrics_status()) :
 			     refuse(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
-	if (!only_metrics && !strcmp(url, "/v1/admit")) {
+	/* The same question from who is about to start it, and from who only wants to know. */
+	if (!only_metrics && (!strcmp(url, "/v1/admit") || !strcmp(url, "/v1/fits"))) {
 		if (strcmp(method, "POST"))
 			return refuse(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "POST only\n");
 		if (req->too_long)
 			return refuse(conn, MHD_HTTP_CONTENT_TOO_LARGE, "16 MiB at most\n");
-		return reply(conn, MHD_HTTP_OK, TYPE_JSON, admit_text(req));
+		return reply(conn, MHD_HTTP_OK, TYPE_JSON, admit_text(req, !strcmp(url, "/v1/admit")));
 	}
-	return refuse(conn, MHD_HTTP_NOT_FOUND, "there are /metrics, /v1/status and /v1/admit\n");
+	return refuse(conn, MHD_HTTP_NOT_FOUND, "there are /metrics, /v1/status, /v1/admit and /v1/fits\n");
 }
 
 static void completed(void *opaque, struct MHD_Connection *conn, void **ret_req,

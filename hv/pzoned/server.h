@@ -6,7 +6,9 @@
  *   GET  /metrics     OpenMetrics text
  *   GET  /v1/status   JSON: every class, and what was last done with it
  *   POST /v1/admit    body: a domain's XML. JSON {"admit": true}, or {"admit": false,
- *                     "error": "..."} when the host's budgets have no room for it
+ *                     "error": "..."} when the host's budgets have no room for it; if they
+ *                     have, it is kept for the domain, which is about to start
+ *   POST /v1/fits     the same, and nothing is kept
  */
 #ifndef PZONED_SERVER_H
 #define PZONED_SERVER_H

@@ -197,6 +197,7 @@ struct pzone_pool {
 	int node;			/* guest NUMA node, -1 unknown */
 	int host_node;			/* NUMA node its <source> binds it to, -1 none or several */
 	uint64_t page_bytes;		/* <pagesize> of its <source>; 0: none given */
+	uint64_t current_bytes;		/* that libvirt knows to be plugged; 0: not said */
 };
 
 struct pzone_pools;			/* all virtio-mem devices, pools or not */

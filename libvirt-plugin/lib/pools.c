@@ -149,6 +149,7 @@ static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr ove
 	pool->pub.size_bytes = pzl_xml_size(target, "size");
 	pool->pub.block_bytes = pzl_xml_size(target, "block");
 	pool->pub.requested_bytes = pzl_xml_size(target, "requested");
+	pool->pub.current_bytes = pzl_xml_size(target, "current");
 	pool->pub.memmap_bytes = pzl_memmap_bytes(pool->pub.size_bytes, pool->pub.block_bytes);
 	pool->pub.node = number_of(target, "node");
 	pool->pub.host_node = number_of(source, "nodemask");

@@ -92,6 +92,7 @@ WRONG = [
     ("[daemon]\nmetrics-address=0.0.0.0:9100\n", r"metrics-address=0.0.0.0:9100: it must be 127.0.0.1:PORT"),
     ("[daemon]\nmetrics-address=127.0.0.1:x\n", r"127.0.0.1:PORT or \[::1\]:PORT"),
     ("[daemon]\nsocket=pzoned.sock\n", r"socket=pzoned.sock: it must be an absolute path"),
+    ("[daemon]\ncalls=2\n", r"calls=2: it must be a whole number from 4 to 1000"),
     ("size=1GiB\n", r"wrong.conf: "),
 ]
 
@@ -149,6 +150,39 @@ def test_admission():
        "XML that can't be read is no reason to refuse a start", r)
 
 
+def fits(uuid, guarantee, pool):
+    """What /v1/fits says of a domain with one class in one pool."""
+    xml = """<domain type='qemu'><name>y</name><uuid>%s</uuid>
+<metadata><pzone:pzones xmlns:pzone='urn:pzone:libvirt:domain:1.0'><pzone:class name='db' pool='ua-fast'>
+<pzone:size unit='MiB'>1024</pzone:size><pzone:guarantee unit='MiB'>%d</pzone:guarantee></pzone:class></pzone:pzones></metadata>
+<devices>%s</devices><qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:device alias='ua-fast'><qemu:frontend>
+<qemu:property name='pzone' type='bool' value='true'/></qemu:frontend></qemu:device></qemu:override></domain>""" % (uuid, guarantee, POOL % (pool, "fast"))
+    status, text, _ = ask("POST", "/v1/fits", xml)
+    r = json.loads(text)
+    return re.sub(r".*(budget '[^']*').* (has .* left of [0-9A-Za-z ]*).*", r"\1 \2", r.get("error", "")) if status == 200 and not r["admit"] else r
+
+
+def test_places():
+    """Budgets of a NUMA node, of a page size, of both: a pool belongs to the first that it matches."""
+    proc = start(write("places.conf", "[budget huge0]\nnode=0\npage-size=2MiB\nsize=100MiB\n"
+                       "[budget node0]\nnode=0\nsize=200MiB\n[budget huge]\npage-size=2MiB\nsize=300MiB\n"
+                       "[budget giant]\npage-size=1GiB\nsize=400MiB\n"))
+    node, huge, giant = "<nodemask>%s</nodemask>", "<pagesize unit='MiB'>2</pagesize>", "<pagesize unit='GiB'>1</pagesize>"
+    for source, budget, mib in ((huge + node % 0, "huge0", 100), (node % 0, "node0", 200), (giant + node % 0, "node0", 200),
+                                (huge, "huge", 300), (huge + node % 1, "huge", 300), (huge + node % "0-1", "huge", 300),
+                                (giant + node % 1, "giant", 400)):
+        what = re.sub(r"<pagesize unit='(...)'>(\d)</pagesize>", r"pages of \2 \1 ", source)
+        what = re.sub(r"<nodemask>(.*)</nodemask>", r"node \1", what)
+        for _ in range(2):      # asked only: nothing is kept for it
+            ok(fits(UUIDS[0], mib - 32, source) == {"admit": True}, "%s: fits budget '%s'" % (what, budget))
+        r = fits(UUIDS[0], mib - 30, source)
+        ok(r == "budget '%s' has %d MiB left of %d MiB" % (budget, mib - 32, mib), "... and no more than that", r)
+    for source in ("", node % 1, "<pagesize unit='KiB'>4</pagesize>"):
+        ok(fits(UUIDS[0], 1024, source) == {"admit": True}, "'%s' is in no budget" % source)
+    proc.terminate()
+    proc.wait(20)
+
+
 def test_server(proc):
     status, text, kind = ask("GET", "/metrics")
     ok(status == 200 and kind.startswith("application/openmetrics-text"), "/metrics answers", status, kind)
@@ -160,7 +194,7 @@ def test_server(proc):
             ok(False, "a line of /metrics is well formed", line)
     status, text, kind = ask("GET", "/v1/status")
     ok(status == 200 and kind == "application/json" and json.loads(text)["domains"] == [], "/v1/status answers", text)
-    ok(ask("GET", "/v1/admit")[0] == 405 and ask("POST", "/metrics")[0] == 405 and ask("GET", "/x")[0] == 404,
+    ok(ask("GET", "/v1/fits")[0] == 405 and ask("GET", "/v1/admit")[0] == 405 and ask("POST", "/metrics")[0] == 405 and ask("GET", "/x")[0] == 404,
        "the wrong method and the wrong path are refused")
     mode = os.stat(os.path.join(work, "run/pzoned.sock")).st_mode & 0o777
     ok(mode == 0o660, "the socket is for user and group", oct(mode))
@@ -236,6 +270,7 @@ try:
         ok(daemon.wait(20) == 0, "SIGTERM ends it with 0")
     ok(not os.path.exists(os.path.join(work, "run/pzoned.sock")), "... and the socket is gone")
     test_port()
+    test_places()
     test_documents()
 finally:
     shutil.rmtree(work, ignore_errors=True)
