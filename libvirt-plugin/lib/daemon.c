@@ -95,15 +95,14 @@ int pzone_daemon_request(const char *socket_path, const char *method, const char
 	return 0;
 }
 
-int pzone_daemon_admit(const char *socket_path, const char *domain_xml, unsigned int timeout_ms,
-		       struct pzone_error *err)
+static int ask_room(const char *socket_path, const char *path, const char *domain_xml,
+		    unsigned int timeout_ms, struct pzone_error *err)
 {
 	struct json_object *root, *admit, *why;
 	char *text;
 	int rc;
 
-	rc = pzone_daemon_request(socket_path, "POST", "/v1/admit", domain_xml, timeout_ms, &text,
-				  err);
+	rc = pzone_daemon_request(socket_path, "POST", path, domain_xml, timeout_ms, &text, err);
 	if (rc)
 		return rc;
 	root = json_tokener_parse(text);
@@ -117,4 +116,16 @@ int pzone_daemon_admit(const char *socket_path, const char *domain_xml, unsigned
 			       json_object_get_string(why) : "this host has no room for it");
 	json_object_put(root);
 	return rc;
+}
+
+int pzone_daemon_admit(const char *socket_path, const char *domain_xml, unsigned int timeout_ms,
+		       struct pzone_error *err)
+{
+	return ask_room(socket_path, "/v1/admit", domain_xml, timeout_ms, err);
+}
+
+int pzl_daemon_fits(const char *socket_path, const char *domain_xml, unsigned int timeout_ms,
+		    struct pzone_error *err)
+{
+	return ask_room(socket_path, "/v1/fits", domain_xml, timeout_ms, err);
 }

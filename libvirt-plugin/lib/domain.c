@@ -96,6 +96,18 @@ static int check_against_pools(virDomainPtr dom, unsigned int target,
 	return rc;
 }
 
+/* Does the host have room for what the changed definitions guarantee? */
+static int check_budgets(const struct change *c, struct pzone_error *err)
+{
+	int rc = 0;
+
+	if (c->new_config)
+		rc = pzl_admit(c->dom, VIR_DOMAIN_AFFECT_CONFIG, c->old_config, c->new_config, err);
+	if (!rc && c->new_live)
+		rc = pzl_admit(c->dom, VIR_DOMAIN_AFFECT_LIVE, c->old_live, c->new_live, err);
+	return rc;
+}
+
 static int put_all(struct pzone_defs *into, const struct pzone_defs *defs,
 		   struct pzone_error *err)
 {
@@ -267,6 +279,8 @@ int pzone_domain_define(virDomainPtr dom, const struct pzone_defs *defs, unsigne
 		rc = pzone_live_query(dom, &c.live, err);
 	if (!rc && c.new_live)
 		rc = check_live(defs, c.live, dom, err);
+	if (!rc)
+		rc = check_budgets(&c, err);
 	if (!rc)
 		rc = change_write(&c, true, true, err);
 	if (!rc && c.live)
@@ -510,6 +524,8 @@ int pzone_domain_set(virDomainPtr dom, const char *name, uint64_t guarantee_byte
 		if (in_live || weight)
 			rc = put_bounds(dom, c.new_live, VIR_DOMAIN_AFFECT_LIVE, name, &b, err);
 	}
+	if (!rc)
+		rc = check_budgets(&c, err);
 	if (rc)
 		return change_close(&c, rc);
 	if (in_live)

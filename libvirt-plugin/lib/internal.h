@@ -100,6 +100,15 @@ bool pzl_xen_is(virDomainPtr dom, bool *ret_xl);
 struct json_object;
 int pzl_xen_command(const char *who, struct json_object *request, char **ret_text,
 		    struct pzone_error *err);
+/* As pzone_daemon_admit(), from somebody who does not start the domain now. */
+int pzl_daemon_fits(const char *socket_path, const char *domain_xml, unsigned int timeout_ms,
+		    struct pzone_error *err);
+/*
+ * Have the host's budgets room for what `defs` guarantees and `old` did not? Asks
+ * pzoned, if one answers for the host of this domain. 0 or -ENOSPC.
+ */
+int pzl_admit(virDomainPtr dom, unsigned int target, const struct pzone_defs *old,
+	      const struct pzone_defs *defs, struct pzone_error *err);
 
 /* "domain 'NAME' has no pool ..." */
 int pzl_no_pool(struct pzone_error *err, const char *who, const struct pzone_pools *pools);
