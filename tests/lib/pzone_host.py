@@ -153,7 +153,7 @@ class Host:
 
     # --- daemons ---
 
-    def start_libvirtd(self, socket_mode="0700", access_driver=None):
+    def start_libvirtd(self, socket_mode="0700", access_driver=None, socket_group=None):
         """Start the distribution's libvirtd and wait until it answers."""
         with open(os.path.join(self.conf_dir, "libvirtd.conf"), "w") as f:
             f.write('auth_unix_ro = "none"\nauth_unix_rw = "none"\n'
@@ -161,6 +161,8 @@ class Host:
                     # two hosts must not be taken for one
                     'host_uuid = "%s"\n'
                     'log_outputs = "2:file:%s/libvirtd.log"\n' % (socket_mode, uuid.uuid4(), self.work))
+            if socket_group:
+                f.write('unix_sock_group = "%s"\n' % socket_group)
             if access_driver:
                 f.write('access_drivers = [ "%s" ]\n' % access_driver)
         with open(os.path.join(self.conf_dir, "qemu.conf"), "w") as f:
