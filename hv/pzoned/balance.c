@@ -96,6 +96,12 @@ static uint64_t bounded(const struct balance_class *cls, uint64_t bytes)
 	return max64(cls->guarantee, min64(cls->limit, bytes));
 }
 
+/* Of its group's budget: nothing that it had, or may have fetched meanwhile, is free yet. */
+static uint64_t held(const struct balance_class *cls)
+{
+	return max64(cls->new_size, max64(cls->actual, cls->may_have));
+}
+
 static uint64_t used(const struct balance_class *cls)
 {
 	return cls->actual > cls->free ? cls->actual - cls->free : 0;
@@ -431,11 +437,8 @@ static uint64_t left_in_group(const struct balance_pool *pools, size_t nr_pools,
 		if (pools[p].group != group)
 			continue;
 		sum += pools[p].memmap;
-		for (size_t i = 0; i < pools[p].nr_classes; i++) {
-			const struct balance_class *cls = &pools[p].classes[i];
-
-			sum += max64(cls->new_size, cls->actual);
-		}
+		for (size_t i = 0; i < pools[p].nr_classes; i++)
+			sum += held(&pools[p].classes[i]);
 	}
 	return budget > sum ? budget - sum : 0;
 }
@@ -449,7 +452,7 @@ static bool is_urgent(const struct balance_class *cls)
 static void grow(struct balance_pool *pool, uint64_t *left, struct balance_class *cls,
 		 uint64_t target)
 {
-	uint64_t has = max64(cls->new_size, cls->actual), counted, room;
+	uint64_t has = held(cls), counted, room;
 
 	if (!cls->elastic || target <= cls->new_size)
 		return;

@@ -79,7 +79,8 @@ struct balance_class {
 	const char *name;
 	uint64_t guarantee, limit;	/* multiples of unit */
 	uint64_t size;			/* that it should have */
-	uint64_t actual;		/* that it has */
+	uint64_t actual;		/* that it had when it was looked at */
+	uint64_t may_have;		/* by now, if that is more: it was to grow then, or since */
 	uint64_t unit;			/* sizes are multiples of this; > 0 */
 	unsigned int weight;
 	bool elastic;			/* may be resized; needs a guest that reports */

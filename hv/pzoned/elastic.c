@@ -213,6 +213,7 @@ static void fill_class(struct balance_class *to, const struct pzone_live_class *
 		.limit = cls->limit_bytes,
 		.size = cls->size_bytes,
 		.actual = cls->actual_bytes,
+		.may_have = cls->size_bytes,
 		.unit = MAX(MAX(pool->block_bytes, cls->align_bytes), 1),
 		.weight = def ? def->weight : BALANCE_WEIGHT_DEFAULT,
 		.elastic = is_elastic(cls, pool, def),
@@ -239,6 +240,7 @@ static void inherit_orders(struct domain *d, const struct domain *old)
 			continue;
 		d->orders[d->nr_orders++] = *order;
 		cls->size = order->to_bytes;
+		cls->may_have = MAX(cls->may_have, cls->size);
 	}
 }
 
@@ -436,6 +438,7 @@ static bool make_order(const struct domain *d, const struct pzone_live_class *cl
 		counters.decisions[b->reason]++;
 		/* As good as done: the next round must not give the same room twice. */
 		b->size = b->new_size;
+		b->may_have = MAX(b->may_have, b->new_size);
 	}
 	counters.reclaims += b->reclaim != 0;
 	b->reclaim = 0;
@@ -704,7 +707,7 @@ static struct held held_of(size_t group, const char *without_uuid)
 			for (size_t i = 0; i < pool->nr_classes; i++) {
 				const struct balance_class *cls = &pool->classes[i];
 
-				held.bytes += MAX(cls->size, cls->actual);
+				held.bytes += MAX(MAX(cls->size, cls->actual), cls->may_have);
 			}
 		}
 	}

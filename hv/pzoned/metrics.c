@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 #include "elastic.h"
 #include "metrics.h"
+#include "work.h"
 
 /* One class, pool or budget: its labels, escaped, and its figures. */
 struct row {
@@ -204,6 +205,8 @@ static void write_counters(GString *text)
 		"Time spent on that." };
 	static const struct metric reclaims = { 0, "pzoned_reclaims", "counter", NULL,
 		"Directed reclaims ordered to find idle memory." };
+	static const struct metric hanging = { 0, "pzoned_domains_hanging", "gauge", NULL,
+		"Domains whose QEMU, or libvirt, has not answered for long." };
 	static const char *const reasons[] = {
 		[BALANCE_OOM] = "oom", [BALANCE_PRESSED] = "pressed", [BALANCE_REGAIN] = "regain",
 		[BALANCE_IDLE] = "idle", [BALANCE_OFFERED] = "offered", [BALANCE_SHARED] = "shared",
@@ -222,6 +225,8 @@ static void write_counters(GString *text)
 			       c.round_us / 1000000, (unsigned int)(c.round_us % 1000000));
 	head(text, &reclaims);
 	g_string_append_printf(text, "pzoned_reclaims_total %" PRIu64 "\n", c.reclaims);
+	head(text, &hanging);
+	g_string_append_printf(text, "pzoned_domains_hanging %u\n", work_hanging());
 }
 
 static void clear_row(void *row)

@@ -231,7 +231,7 @@ static enum reconcile_result follow_policy(const struct look *l, struct pzone_li
 	return follow_orders(l->dom, l->uuid, false);
 }
 
-/* is_fresh: the XML was read a moment ago. If it was not, it is before anything is done for it. */
+/* is_fresh: the XML has to be read. If not, and the device is not as it says, the next look reads it. */
 static enum reconcile_result look_at(const struct look *l, bool is_fresh)
 {
 	enum reconcile_result result = RECONCILE_DONE;
@@ -250,13 +250,13 @@ static enum reconcile_result look_at(const struct look *l, bool is_fresh)
 		append(l->why, l->why_len, "out of memory");
 		return RECONCILE_RETRY;
 	}
-	if (plan.nr && !is_fresh) {
-		policy_free(&plan);
-		pzone_live_free(live);
-		return look_at(l, true);
-	}
 	append(l->why, l->why_len, plan.why);
-	if (plan.nr) {
+	if (plan.nr && !is_fresh) {
+		/* Or somebody is about to change both, and has not come to the XML yet. */
+		reconcile_xml_free(l->xml);
+		pzone_live_free(live);
+		result = RECONCILE_AGAIN;
+	} else if (plan.nr) {
 		result = follow_xml(l, &plan);
 		pzone_live_free(live);
 	} else {

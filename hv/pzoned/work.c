@@ -107,7 +107,8 @@ static void log_reason(struct entry *e, bool failed, const char *why)
 		else
 			log_info("domain '%s': is as its XML wants it again", e->name);
 	}
-	snprintf(e->why, sizeof(e->why), "%s", why);
+	if (why != e->why)
+		snprintf(e->why, sizeof(e->why), "%s", why);
 }
 
 /* The look has ended, at last. With the lock. */
@@ -194,20 +195,24 @@ static void *look(void *opaque)
 {
 	struct entry *e = opaque;	/* ours while busy; uuid never changes */
 	enum reconcile_result result = RECONCILE_RETRY;
+	bool link_broke = true;
 	char why[WHY_LEN];
 	virConnectPtr conn;
 
 	conn = take_connection();
 	if (conn) {
 		result = reconcile_domain(conn, e->uuid, &e->xml, why, sizeof(why));
+		link_broke = result == RECONCILE_RETRY && virConnectIsAlive(conn) != 1;
 		put_connection(conn, result != RECONCILE_RETRY);
 	} else {
 		snprintf(why, sizeof(why), "can't connect to libvirt at %s: %s", work_uri,
 			 virGetLastErrorMessage());
 	}
-	elastic_seen(e->uuid);
+	if (!link_broke)
+		elastic_seen(e->uuid);
 	pthread_mutex_lock(&lock);
-	settle(e, result, why);
+	/* That is no domain's own trouble: link.c says it, once for all. */
+	settle(e, result, link_broke && !work_once ? e->why : why);
 	pump();
 	pthread_cond_broadcast(&idle);
 	pthread_mutex_unlock(&lock);

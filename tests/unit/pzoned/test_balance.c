@@ -377,6 +377,32 @@ static void test_budget_waits(void **state)
 	assert_true(c[1].size >= 900 * MiB);
 }
 
+/* What was on its way to a class that is to shrink again may have arrived: nobody else gets it yet. */
+static void test_budget_on_its_way(void **state)
+{
+	struct balance_class c[2] = { elastic("was to grow", 64 * MiB, 1024 * MiB),
+				      elastic("dies", 64 * MiB, 1024 * MiB) };
+	struct balance_group group = { .budget = 512 * MiB };
+	struct balance_pool pools[2] = {
+		{ .capacity = 1024 * MiB, .classes = &c[0], .nr_classes = 1 },
+		{ .capacity = 1024 * MiB, .classes = &c[1], .nr_classes = 1 },
+	};
+
+	(void)state;
+	c[0].size = c[0].may_have = 448 * MiB;	/* and had 64 when it was looked at */
+	c[0].memory.calm_since_us = 1;
+	c[1].shortage = 400 * MiB;
+	c[1].dying = true;
+	balance_round(pools, 2, &group, 1, &balance_defaults, 60 * SECOND);
+	assert_true(c[0].new_size < 448 * MiB);
+	assert_int_equal(c[1].new_size, 64 * MiB);
+	c[0].size = c[0].may_have = c[0].new_size;	/* looked at again: it had not arrived */
+	c[1].shortage = 400 * MiB;
+	c[1].dying = true;
+	balance_round(pools, 2, &group, 1, &balance_defaults, 61 * SECOND);
+	assert_int_equal(c[1].new_size, 512 * MiB - c[0].size);
+}
+
 static uint64_t rnd(uint64_t n)
 {
 	static uint64_t x = 88172645463325252ull;
@@ -479,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_oom_event),
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_budget_waits),
+		cmocka_unit_test(test_budget_on_its_way),
 		cmocka_unit_test(test_random),
 	};
 
