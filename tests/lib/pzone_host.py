@@ -20,6 +20,7 @@ second_host() gives a host beside the first, to migrate to: a libvirtd with
 directories, a host name and a UUID of its own.
 """
 import ctypes
+import http.client
 import json
 import os
 import re
@@ -227,6 +228,19 @@ class Host:
         proc, self.pzoned = self.pzoned, None
         proc.send_signal(sig)
         return proc.wait(30)
+
+    def ask_pzoned(self, url):
+        """What pzoned answers to a GET on its socket; None: it is not up."""
+        conn = http.client.HTTPConnection("pzoned", timeout=10)
+        conn.sock = socket.socket(socket.AF_UNIX)
+        try:
+            conn.sock.connect(os.path.join(self.work, "pzoned/pzoned.sock"))
+            conn.request("GET", url)
+            return conn.getresponse().read().decode()
+        except OSError:
+            return None
+        finally:
+            conn.close()
 
     def log_tail(self, name, lines=20):
         out = []
