@@ -28,6 +28,7 @@
 #define QUICK_MAX	6		/* looks at once, but for those that take long */
 #define QUICK_URGENT	10		/* the same, with the urgent ones */
 #define SLOW_MS		1000		/* this long: others may go on */
+#define WELL_MS		20000		/* this long, a guest did what it did not do */
 #define HANGS_MS	5000		/* and this long is worth a line in the log */
 #define CONNECTIONS_MAX	4		/* kept open for the next looks */
 
@@ -45,6 +46,8 @@ struct entry {
 	unsigned int retry_ms;		/* the last back-off; 0: it went well */
 	struct reconcile_xml xml;	/* its thread's while busy */
 	char why[WHY_LEN];		/* logged last */
+	bool failed;			/* that was an error */
+	uint64_t well_since_ms;		/* it does not hold any more; 0: it does */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -86,27 +89,49 @@ static void drop(struct entry *e)
 
 /* --- what came of a look --- */
 
-/* The same sentences, be it with other figures ("... has 12 MiB and ...")? */
+/* Where a size ends that begins at text: "12 MiB", "0 bytes"; text if none does. */
+static const char *after_size(const char *text)
+{
+	size_t digits = strspn(text, "0123456789.");
+
+	if (!digits || text[digits] != ' ')
+		return text;
+	text += digits + 1;
+	return text + strcspn(text, " ,;)");
+}
+
+/* The same sentences, be it with other sizes? */
 static bool same_reason(const char *a, const char *b)
 {
 	for (; *a && *a == *b; a++, b++) {
-		if (*a != ' ')
-			continue;
-		a += strspn(a + 1, "0123456789.");
-		b += strspn(b + 1, "0123456789.");
+		/* From what stands before it: a digit in a name is none of a size. */
+		if (*a == ' ' || *a == '(') {
+			a = after_size(a + 1) - 1;
+			b = after_size(b + 1) - 1;
+		}
 	}
 	return *a == *b;
 }
 
-/* Say each reason once, not at every try, and say when it is over. With the lock. */
+/*
+ * Say each reason once, not at every try, and say when it is over; of what the guest has
+ * to do only when it has been for a while, because it comes and goes. With the lock.
+ */
 static void log_reason(struct entry *e, bool failed, const char *why)
 {
-	if (!same_reason(e->why, why)) {
-		if (*why)
-			log_line(failed ? LOG_L_ERR : LOG_L_WARN, "domain '%s': %s", e->name, why);
-		else
-			log_info("domain '%s': is as its XML wants it again", e->name);
+	uint64_t now = now_ms();
+
+	if (!*why && *e->why) {
+		if (!e->well_since_ms)
+			e->well_since_ms = now;
+		if (!e->failed && now - e->well_since_ms < WELL_MS)
+			return;
+		log_info("domain '%s': is as its XML wants it again", e->name);
+	} else if (!same_reason(e->why, why)) {
+		log_line(failed ? LOG_L_ERR : LOG_L_WARN, "domain '%s': %s", e->name, why);
 	}
+	e->failed = failed;
+	e->well_since_ms = 0;
 	if (why != e->why)
 		snprintf(e->why, sizeof(e->why), "%s", why);
 }
