@@ -382,7 +382,7 @@ static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	const char *who = virDomainGetName(dom);
 	json_object *request = json_object_new_object(), *reply = NULL;
 	char *text = NULL;
-	int rc, active;
+	int rc;
 	bool xl;
 
 	if (!request) {
@@ -392,25 +392,17 @@ static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	json_object_object_add(request, "execute", json_object_new_string(command));
 	if (args)
 		json_object_object_add(request, "arguments", args);
-	active = virDomainIsActive(dom);
-	if (active < 0) {
-		rc = pzl_libvirt_error(err, dom, "get the state");
-		goto out;
-	}
-	if (!active)
-		goto not_running;
 	if (pzl_xen_is(dom, &xl)) {
+		if (virDomainIsActive(dom) == 0)
+			goto not_running;
 		rc = pzl_xen_command(who, request, &text, err);
 		if (rc)
 			goto out;
 	} else if (virDomainQemuMonitorCommand(dom, json_object_to_json_string(request), &text,
 					       0) < 0) {
-		virErrorPtr last = virGetLastError();
-		int vcode = last ? last->code : 0;
-
-		/* It may have stopped since. */
 		rc = pzl_libvirt_error(err, dom, "ask the QEMU");
-		if (vcode == VIR_ERR_OPERATION_INVALID && virDomainIsActive(dom) == 0)
+		/* Whatever libvirt says of it: asked only now, because most domains run. */
+		if (virDomainIsActive(dom) == 0)
 			goto not_running;
 		goto out;
 	}

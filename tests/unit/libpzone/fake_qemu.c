@@ -178,8 +178,9 @@ int __wrap_virDomainQemuMonitorCommand(virDomainPtr dom, const char *cmd, char *
 	size_t len;
 	FILE *out;
 
-	(void)dom;
 	fake_error.code = 0;
+	if (virDomainIsActive(dom) == 0)
+		return fail(VIR_ERR_OPERATION_INVALID, "domain is not running");
 	if (flags != 0)
 		return fail(VIR_ERR_INVALID_ARG, "the fake speaks QMP only");
 	switch (fake.trouble) {
