@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim test-pzoned bench bench-full bench-build bench-core check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned bench bench-full bench-build bench-core bench-pzoned check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -113,11 +113,21 @@ fuzz-coverage: ## which lines of hv/core the fuzzer's corpus reaches; needs clan
 fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times; needs clang, llvm (20 min the first time)
 	@tests/fuzz/fuzz-device
 
-test-pzoned: all ## three VMs under one budget, most classes in permanent OOM (3 min)
+test-pzoned: all ## pzoned killed at every step, QEMUs that hang, three VMs in permanent OOM (25 min)
 	@exec $(prove) tests/pzoned/*.t
 
-sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min); needs gnuplot
+sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min)
+	@.ci/install-packages .ci/packages-sim
 	@$(SUBMAKE) -C tests/sim run
+
+sim-real: all ## the same trace in the simulator and in three VMs, side by side (6 min)
+	@.ci/install-packages .ci/packages-sim
+	@$(SUBMAKE) -C tests/sim
+	@tests/sim/real
+
+bench-pzoned: all ## from out of memory to memory, in ms; what a look costs (6 min)
+	@tests/pzoned/oom-latency
+	@tests/pzoned/sampling-cost
 
 bench-build: all # what the benchmark needs beside the build
 	@.ci/install-packages .ci/packages-bench

@@ -187,7 +187,10 @@ static void live(size_t i, unsigned int t)
 	cls->sampled_us = (t + 1) * SECOND;
 }
 
-/* --- a trace: "vm,class,guarantee,limit" lines, "needs", then a line of MiB each second --- */
+/*
+ * --- a trace: "budget MIB"; for each VM "vm N CAPACITY MEMMAP" and its classes, "class NAME
+ * GUARANTEE LIMIT WEIGHT"; "needs"; then a line of MiB, one for each class, each second ---
+ */
 
 static char *next_line(FILE *f, char *line, int len)
 {
@@ -211,15 +214,16 @@ static void read_trace(void)
 	classes = must(calloc(4096, sizeof(*classes)));
 	pools = must(calloc(4096, sizeof(*pools)));
 	while (next_line(f, line, sizeof(line)) && strcmp(line, "needs\n")) {
-		unsigned int capacity;
+		unsigned int capacity, memmap;
 
 		if (sscanf(line, "budget %u", &capacity) == 1) {
 			group.budget = capacity * MiB;
 			continue;
 		}
-		if (sscanf(line, "vm %u %u", &vm, &capacity) == 2) {
+		if (sscanf(line, "vm %u %u %u", &vm, &capacity, &memmap) == 3) {
 			if (vm != opt.vms || vm >= 4096)
 				die("VMs must be numbered from 0:", line);
+			pools[opt.vms].memmap = memmap * MiB;
 			pools[opt.vms++].capacity = capacity * MiB;
 			last_vm = vm;
 			pools[vm].classes = &classes[nr_classes];
@@ -251,8 +255,6 @@ static void read_trace(void)
 		opt.seconds++;
 	}
 	fclose(f);
-	for (vm = 0; vm < opt.vms; vm++)
-		pools[vm].memmap = 32 * MiB;
 }
 
 static void make_world(void)
