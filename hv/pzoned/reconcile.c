@@ -215,8 +215,10 @@ static enum reconcile_result follow_xml(const struct look *l, const struct polic
 {
 	enum reconcile_result result;
 
-	if (!confirm_plan(l->dom, plan))
+	if (!confirm_plan(l->dom, plan)) {
+		reconcile_xml_free(l->xml);
 		return RECONCILE_AGAIN;
+	}
 	result = carry_out(l->dom, plan, l->why, l->why_len);
 	/* What the device said is not true any more: balance what the next look finds. */
 	return result == RECONCILE_DONE ? RECONCILE_AGAIN : result;
@@ -231,7 +233,7 @@ static enum reconcile_result follow_policy(const struct look *l, struct pzone_li
 	return follow_orders(l->dom, l->uuid, false);
 }
 
-/* is_fresh: the XML has to be read. If not, and the device is not as it says, the next look reads it. */
+/* is_fresh: the XML has to be read. If not, it is before anything is done because of it. */
 static enum reconcile_result look_at(const struct look *l, bool is_fresh)
 {
 	enum reconcile_result result = RECONCILE_DONE;
@@ -250,13 +252,13 @@ static enum reconcile_result look_at(const struct look *l, bool is_fresh)
 		append(l->why, l->why_len, "out of memory");
 		return RECONCILE_RETRY;
 	}
-	append(l->why, l->why_len, plan.why);
 	if (plan.nr && !is_fresh) {
-		/* Or somebody is about to change both, and has not come to the XML yet. */
-		reconcile_xml_free(l->xml);
+		policy_free(&plan);
 		pzone_live_free(live);
-		result = RECONCILE_AGAIN;
-	} else if (plan.nr) {
+		return look_at(l, true);
+	}
+	append(l->why, l->why_len, plan.why);
+	if (plan.nr) {
 		result = follow_xml(l, &plan);
 		pzone_live_free(live);
 	} else {

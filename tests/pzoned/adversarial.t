@@ -26,6 +26,8 @@ SECONDS = 40
 def edit(xml):
     xml = re.sub(r"<pzone:class.*</pzone:class>",
                  "".join(CLASS % (name, GUARANTEE, GUARANTEE, LIMIT) for name in CLASSES), xml, flags=re.S)
+    # a class that is moved to one extent has more than its size for a while, and no budget foresees that
+    xml = re.sub(r"(<qemu:property name='pzone' .*?/>)", r"\1<qemu:property name='pzone-relocate' type='bool' value='false'/>", xml)
     xml = xml.replace("<memory unit='MiB'>2560</memory>", "<memory unit='MiB'>1536</memory>")
     return re.sub(r"<(size|requested) unit='GiB'>2<", r"<\1 unit='GiB'>1<", xml)
 
