@@ -29,8 +29,9 @@ def test(t, vm):
         e = t.events('batch')
         t.ok(e['oom'] >= n and e['oom_kill'] >= n, 'pzone.events counts', e)
     t.equal(t.events('db'), {'oom': 0, 'oom_kill': 0}, 'no event in the other class')
-    data = vm.qmp.wait_event('PZONE_SHORTAGE', 10, lambda d: d['name'] == 'batch')['data']
-    t.ok(data['oom'], 'the host was told', data)
+    # on a slow machine it was told of pressure before
+    vm.qmp.wait_event('PZONE_SHORTAGE', 10, lambda d: d['name'] == 'batch' and d['oom'])
+    t.ok(True, 'the host was told')
     t.ok(abs(t.cls('db').used - db_used) < 2 * MiB, 'the other class lost nothing')
     t.ok(base - t.base_free() < 12 * MiB, 'base memory lost nothing',
          '%d KiB' % ((base - t.base_free()) >> 10))
