@@ -174,24 +174,25 @@ def lifecycle(data):
     rows = []
     for kind, number in data.distinct('lifecycle', 'kind', 'number'):
         where = {'kind': kind, 'number': number}
-        rows.append((kind, number, with_spread(data.values('lifecycle', 'create_ms', **where)),
+        rows.append((kind, number, len(data.values('lifecycle', 'create_ms', **where)),
+                     with_spread(data.values('lifecycle', 'create_ms', **where)),
                      with_spread(data.values('lifecycle', 'destroy_ms', **where)),
                      show(data.median('lifecycle', 'create_insn', **where)),
                      show(data.median('lifecycle', 'destroy_insn', **where))))
     return ('### Create and destroy\n\n128 MiB each. Milliseconds until the guest can use it, and until it is gone; '
             "instructions of the guest's kernel.\n\n" +
-            table(('what', 'how many', 'create', 'destroy', 'instructions, create', 'destroy'), rows))
+            table(('what', 'how many', 'runs', 'create', 'destroy', 'instructions, create', 'destroy'), rows))
 
 
 def isolation(data):
     rows = []
     for (mode,) in data.distinct('isolation', 'mode'):
         m = lambda c: data.median('isolation', c, mode=mode)
-        rows.append((mode, with_spread(data.values('isolation', 'requests_per_s', mode=mode)),
+        rows.append((mode, len(data.rows('isolation', mode=mode)), with_spread(data.values('isolation', 'requests_per_s', mode=mode)),
                      *(show(m(c)) for c in ('p50_ms', 'p99_ms', 'p99_9_ms', 'max_ms', 'swapped_out_mib', 'others_killed'))))
     return ('### Isolation\n\nredis GET, 4 clients, 100,000 keys of 1 KiB; a hog and a file scanner beside it on the other '
             'CPU. Milliseconds.\n\n' +
-            table(('neighbours', 'requests/s', 'p50', 'p99', 'p99.9', 'max', 'swapped out, MiB', 'hogs killed'), rows))
+            table(('neighbours', 'runs', 'requests/s', 'p50', 'p99', 'p99.9', 'max', 'swapped out, MiB', 'hogs killed'), rows))
 
 
 # --- targets ---

@@ -287,15 +287,18 @@ def code(t):
     ours = subprocess.run("find %s -name '*.[ch]' | xargs cat | wc -l" % os.path.join(TOP, 'guest-kernel/files'),
                           shell=True, capture_output=True, text=True).stdout.strip()
     mine, peer = os.path.join(BUILD, 'kernel/obj'), os.path.join(BUILD, 'kernel-peer/obj')
+    unpatched = os.path.exists(os.path.join(peer, 'vmlinux'))
+    if not unpatched:
+        peer = mine
     if not os.path.exists(os.path.join(mine, 'mm/pzone')):
         t.bench.skip('code overhead', '%s has no object files' % mine)
         return
     own = ['mm/pzone/' + f for f in os.listdir(os.path.join(mine, 'mm/pzone'))
            if f.endswith('.o') and not f.startswith('built')] + ['drivers/virtio/virtio_mem_pzone.o']
     touched = [f[:-2] + '.o' for f in files if f.endswith('.c')]
-    hooks = text_bytes(mine, touched) - text_bytes(peer, touched)
-    t.cell(row, 'pzone', '%d lines in %d files of the kernel, %s lines in files of its own; %.1f + %.1f KiB of code' % (
-        added, len(files), ours, hooks / 1024, text_bytes(mine, own) / 1024),
+    hooks = '%.1f' % ((text_bytes(mine, touched) - text_bytes(peer, touched)) / 1024) if unpatched else '(hooks not measured)'
+    t.cell(row, 'pzone', '%d lines in %d files of the kernel, %s lines in files of its own; %s + %.1f KiB of code' % (
+        added, len(files), ours, hooks, text_bytes(mine, own) / 1024),
         'lines added by the patches (%d removed); .text of the touched files, patched less unpatched, and of our own' % removed)
     t.cell(row, 'memcg', '%.0f KiB of code' % (text_bytes(peer, [
         'mm/memcontrol.o', 'mm/memcontrol-v1.o', 'mm/page_counter.o', 'mm/vmpressure.o', 'mm/swap_cgroup.o']) / 1024),
