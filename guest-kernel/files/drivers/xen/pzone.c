@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory classes from the Xen store: carries the messages between the control
+ * domain and mm/pzone. Section 12 of the project's docs/protocol.md describes the
+ * keys, which are those of
+ *
+ *	/local/domain/<this one>/pzone/<pool>/
+ *
+ * The control domain writes all of them but those below guest/, which are ours. It
+ * also plugs and unplugs: this driver makes no memory hypercall. A request waits
+ * for the reply of its number; everything else is written and forgotten.
+ */
+#define pr_fmt(fmt) "xen-pzone: " fmt
+
+#include <linux/completion.h>
+#include <linux/ctype.h>
+#include <linux/init.h>
+#include <linux/list.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/pzone_pool.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include <xen/xen.h>
+#include <xen/xenbus.h>
+
+#define DIR		"pzone"
+
+/* Look for a reply this often, should a watch have got lost. */
+#define REPLY_POLL	(5 * HZ)
+
+/* More classes or extents than this are a mistake of the host's. */
+#define MAX_LAYOUT	BIT(16)
+
+/* The store takes no longer value from a guest. */
+#define MAX_VALUE	2048
+
+/* An extent in a request: three 32-bit numbers and what parts them. */
+#define MAX_EXTENT_TEXT	34
+#define MAX_ENTRIES	((MAX_VALUE - 64) / MAX_EXTENT_TEXT)
+
+struct xen_pzone {
+	struct list_head list;
+	char name[VIRTIO_PZONE_NAME_MAX + 1];
+	char dir[sizeof(DIR) + 1 + VIRTIO_PZONE_NAME_MAX + 1];
+	struct pzone_pool *pool;
+	struct mutex request_mutex;	/* one request at a time; keeps what follows */
+	u32 seq;			/* of the last request */
+	struct completion replied;	/* or worth looking whether it is */
+	atomic_t event_seq;
+};
+
+/* Only the watch's thread adds to it, and nothing is ever taken off. */
+static LIST_HEAD(pools);
+
+/* --- reading --- */
+
+static char *read_key(const char *dir, const char *key)
+{
+	return xenbus_read(XBT_NIL, dir, key, NULL);
+}
+
+/* A number that has to be there. */
+static int read_u64(const char *dir, const char *key, u64 *ret)
+{
+	char *text = read_key(dir, key);
+	int rc;
+
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+	rc = kstrtou64(text, 10, ret);
+	kfree(text);
+	return rc;
+}
+
+static int read_u32(const char *dir, const char *key, u32 *ret)
+{
+	u64 value;
+	int rc = read_u64(dir, key, &value);
+
+	if (!rc && value > U32_MAX)
+		rc = -ERANGE;
+	if (!rc)
+		*ret = value;
+	return rc;
+}
+
+/* The next number of *text, which moves behind it and any blanks. */
+static int next_number(char **text, u32 *ret)
+{
+	char *end;
+	unsigned long value;
+
+	if (!isdigit(**text))
+		return -EINVAL;
+	value = simple_strtoul(*text, &end, 10);
+	if (value > U32_MAX)
+		return -ERANGE;
+	*ret = value;
+	*text = skip_spaces(end);
+	return 0;
+}
+
+/* "first+nr first+nr ..." */
+static int add_extents(struct pzone_layout *layout, u32 class_id, char *text)
+{
+	struct pzone_extent *extents;
+	u32 n = 1, first, nr;
+	const char *p;
+	int rc;
+
+	for (p = text; *p; p++)
+		n += *p == ' ';
+	if (layout->nr_extents + n > MAX_LAYOUT)
+		return -E2BIG;
+	extents = kvmalloc_array(layout->nr_extents + n, sizeof(*extents), GFP_KERNEL);
+	if (!extents)
+		return -ENOMEM;
+	if (layout->nr_extents)
+		memcpy(extents, layout->extents, layout->nr_extents * sizeof(*extents));
+	kvfree(layout->extents);
+	layout->extents = extents;
+	for (text = skip_spaces(text); *text;) {
+		rc = next_number(&text, &first);
+		if (rc || *text++ != '+')
+			return -EINVAL;
+		rc = next_number(&text, &nr);
+		if (rc)
+			return rc;
+		extents[layout->nr_extents++] = (struct pzone_extent) { class_id, first, nr };
+	}
+	return 0;
+}
+
+static int read_class(struct xen_pzone *xp, const char *id, struct pzone_layout *layout)
+{
+	struct pzone_layout_class *to = &layout->classes[layout->nr_classes];
+	char dir[sizeof(xp->dir) + sizeof("/class/") + 16], key[32];
+	u32 dying = 0, i;
+	char *text;
+	int rc;
+
+	rc = kstrtou32(id, 10, &to->id);
+	if (rc)
+		return rc;
+	snprintf(dir, sizeof(dir), "%s/class/%u", xp->dir, to->id);
+	text = read_key(dir, "name");
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+	rc = strscpy(to->name, text);
+	kfree(text);
+	if (rc <= 0)
+		return -EINVAL;
+	rc = read_u32(dir, "wanted", &to->wanted_blocks) ?:
+	     read_u32(dir, "guarantee", &to->guarantee_blocks) ?:
+	     read_u32(dir, "limit", &to->limit_blocks) ?:
+	     read_u32(dir, "dying", &dying) ?:
+	     read_u32(dir, "reclaim-seq", &to->reclaim_seq) ?:
+	     read_u64(dir, "reclaim-bytes", &to->reclaim_bytes);
+	if (rc)
+		return rc;
+	to->dying = dying;
+	/* A long list goes on in the next key, until one is not there. */
+	for (i = 0; i < MAX_LAYOUT; i++) {
+		snprintf(key, sizeof(key), "extents/%u", i);
+		text = read_key(dir, key);
+		if (IS_ERR(text))
+			return PTR_ERR(text) == -ENOENT && i ? 0 : PTR_ERR(text);
+		rc = add_extents(layout, to->id, text);
+		kfree(text);
+		if (rc)
+			return rc;
+	}
+	return -E2BIG;
+}
+
+/*
+ * The host changes everything and the generation in one transaction, so what
+ * was read belongs together if the generation is the same before and after.
+ */
+static int pull(void *priv, struct pzone_layout *layout)
+{
+	struct xen_pzone *xp = priv;
+	unsigned int nr, i;
+	u32 generation;
+	char **ids;
+	int rc;
+
+	rc = read_u32(xp->dir, "generation", &layout->generation);
+	if (rc)
+		return rc == -ENOENT ? -EBUSY : -EIO;
+	ids = xenbus_directory(XBT_NIL, xp->dir, "class", &nr);
+	if (IS_ERR(ids))
+		return -EIO;
+	layout->classes = kvcalloc(nr ?: 1, sizeof(*layout->classes), GFP_KERNEL);
+	rc = layout->classes ? 0 : -ENOMEM;
+	for (i = 0; !rc && i < nr; i++) {
+		rc = read_class(xp, ids[i], layout);
+		if (!rc)
+			layout->nr_classes++;
+	}
+	kfree(ids);
+	if (read_u32(xp->dir, "generation", &generation))
+		return -EIO;
+	if (generation != layout->generation)
+		return -ESTALE;
+	if (rc && rc != -ENOMEM) {
+		pr_err("%s: can't read layout %u: %d\n", xp->name, generation, rc);
+		return -EIO;
+	}
+	return rc;
+}
+
+/* --- requests --- */
+
+/* The reply to the last request; -EAGAIN: not there yet. */
+static int read_reply(struct xen_pzone *xp, u32 *status, unsigned int nr)
+{
+	char *reply = read_key(xp->dir, "reply"), *text, *word;
+	unsigned int i;
+	u32 seq;
+	int rc = -EAGAIN;
+
+	if (IS_ERR(reply))
+		return -EAGAIN;
+	text = reply;
+	if (next_number(&text, &seq) || seq != xp->seq)
+		goto out;
+	word = strsep(&text, " ");
+	if (!strcmp(word, "nack"))
+		rc = -ESTALE;
+	else if (!strcmp(word, "busy"))
+		rc = -EBUSY;
+	else if (!strcmp(word, "ack"))
+		rc = 0;
+	else
+		rc = -EIO;
+	for (i = 0; !rc && i < nr; i++)
+		rc = text ? next_number(&text, &status[i]) : -EIO;
+out:
+	kfree(reply);
+	return rc;
+}
+
+/* Write a request and wait for its reply, however long the host takes. */
+static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned int nr)
+{
+	char *text, *there;
+	int rc;
+
+	mutex_lock(&xp->request_mutex);
+	text = kasprintf(GFP_KERNEL, "%u %s", ++xp->seq, what);
+	if (!text) {
+		mutex_unlock(&xp->request_mutex);
+		return -ENOMEM;
+	}
+	reinit_completion(&xp->replied);
+	rc = xenbus_write(XBT_NIL, xp->dir, "guest/request", text);
+	while (!rc) {
+		rc = read_reply(xp, status, nr);
+		if (rc != -EAGAIN)
+			break;
+		rc = 0;
+		wait_for_completion_timeout(&xp->replied, REPLY_POLL);
+		reinit_completion(&xp->replied);
+		/* A restored domain has a new store. */
+		there = read_key(xp->dir, "guest/request");
+		if (IS_ERR(there) || strcmp(there, text))
+			rc = xenbus_write(XBT_NIL, xp->dir, "guest/request", text);
+		if (!IS_ERR(there))
+			kfree(there);
+		/* ... that the host may not have furnished yet. */
+		if (rc == -EACCES || rc == -ENOENT)
+			rc = 0;
+	}
+	kfree(text);
+	mutex_unlock(&xp->request_mutex);
+	if (rc == -EIO)
+		pr_err("%s: the host refused \"%.60s\"\n", xp->name, what);
+	return rc;
+}
+
+static int unplug_all(void *priv)
+{
+	return request(priv, "unplug-all", NULL, 0);
+}
+
+static int change(struct xen_pzone *xp, const char *verb, u32 generation,
+		  const struct pzone_extent *extents, unsigned int nr, u32 *status)
+{
+	char *text = kmalloc(MAX_VALUE, GFP_KERNEL);
+	unsigned int i;
+	int len, rc;
+
+	if (!text)
+		return -ENOMEM;
+	len = scnprintf(text, MAX_VALUE, "%s %u", verb, generation);
+	for (i = 0; i < nr; i++)
+		len += scnprintf(text + len, MAX_VALUE - len, " %u:%u+%u", extents[i].class_id,
+				 extents[i].first_block, extents[i].nr_blocks);
+	rc = request(xp, text, status, nr);
+	kfree(text);
+	return rc;
+}
+
+static int plug(void *priv, u32 generation, const struct pzone_extent *extents,
+		unsigned int nr, u32 *status)
+{
+	return change(priv, "plug", generation, extents, nr, status);
+}
+
+static int unplug(void *priv, u32 generation, const struct pzone_extent *extents,
+		  unsigned int nr, u32 *status)
+{
+	return change(priv, "unplug", generation, extents, nr, status);
+}
+
+/* --- what needs no reply --- */
+
+static int report(void *priv, u32 generation, const struct pzone_class_report *reports,
+		  unsigned int nr)
+{
+	struct xen_pzone *xp = priv;
+	char key[32];
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; !rc && i < nr; i++) {
+		const struct pzone_class_report *r = &reports[i];
+
+		snprintf(key, sizeof(key), "guest/report/%u", r->class_id);
+		rc = xenbus_printf(XBT_NIL, xp->dir, key,
+				   "state=%u cgroups=%u stuck=%u reclaim-done-seq=%u reclaimed=%llu free=%llu anon=%llu file=%llu pinned=%llu refaults=%llu pressure-us=%llu oom=%llu oom-kill=%llu",
+				   r->state, r->nr_cgroups, r->stuck_blocks, r->reclaim_done_seq,
+				   r->reclaimed_bytes, r->free_bytes, r->anon_bytes,
+				   r->file_bytes, r->pinned_bytes, r->refault_pages,
+				   r->pressure_us, r->oom_events, r->oom_kills);
+	}
+	/* After what belongs to it. */
+	if (!rc)
+		rc = xenbus_printf(XBT_NIL, xp->dir, "guest/done", "%u", generation);
+	return rc ? -EIO : 0;
+}
+
+static int event(void *priv, u32 class_id, u32 kind, u32 wanted_blocks)
+{
+	struct xen_pzone *xp = priv;
+	char key[32];
+
+	snprintf(key, sizeof(key), "guest/event/%u", class_id);
+	return xenbus_printf(XBT_NIL, xp->dir, key, "%u %s %u",
+			     (u32)atomic_inc_return(&xp->event_seq),
+			     kind == VIRTIO_PZONE_EVENT_OOM ? "oom" : "pressure",
+			     wanted_blocks) ? -EIO : 0;
+}
+
+static const struct pzone_transport xen_pzone_transport = {
+	.unplug_all = unplug_all,
+	.pull = pull,
+	.plug = plug,
+	.unplug = unplug,
+	.report = report,
+	.event = event,
+};
+
+/* --- pools come --- */
+
+static struct xen_pzone *find_pool(const char *name, size_t len)
+{
+	struct xen_pzone *xp;
+
+	list_for_each_entry(xp, &pools, list)
+		if (strlen(xp->name) == len && !strncmp(xp->name, name, len))
+			return xp;
+	return NULL;
+}
+
+static void add_pool(const char *name)
+{
+	struct pzone_pool_params params = { .max_entries = MAX_ENTRIES };
+	struct xen_pzone *xp;
+	char *reply;
+	u32 generation;
+	int rc;
+
+	if (strlen(name) > VIRTIO_PZONE_NAME_MAX)
+		return;
+	xp = kzalloc(sizeof(*xp), GFP_KERNEL);
+	if (!xp)
+		return;
+	strscpy(xp->name, name);
+	snprintf(xp->dir, sizeof(xp->dir), DIR "/%s", name);
+	mutex_init(&xp->request_mutex);
+	init_completion(&xp->replied);
+	/* Written last: without it the pool is still being made. */
+	if (read_u32(xp->dir, "generation", &generation)) {
+		kfree(xp);
+		return;
+	}
+	rc = read_u64(xp->dir, "addr", &params.addr) ?:
+	     read_u64(xp->dir, "size", &params.size) ?:
+	     read_u64(xp->dir, "block-size", &params.block_size);
+	if (rc) {
+		pr_err("pool %s has no good addr, size or block-size: %d\n", name, rc);
+		kfree(xp);
+		return;
+	}
+	params.name = xp->name;
+	params.nid = memory_add_physaddr_to_nid(params.addr);
+	/* An earlier kernel of this domain may have used the channel. */
+	reply = read_key(xp->dir, "reply");
+	if (!IS_ERR(reply)) {
+		if (sscanf(reply, "%u", &xp->seq) != 1)
+			xp->seq = 0;
+		kfree(reply);
+	}
+	pr_info("pool %s: [mem %#llx-%#llx], blocks of %llu bytes\n", name, params.addr,
+		params.addr + params.size - 1, params.block_size);
+	/* Before the pool's worker can wait for a reply. */
+	list_add_tail(&xp->list, &pools);
+	xp->pool = pzone_pool_register(&params, &xen_pzone_transport, xp);
+	if (IS_ERR(xp->pool)) {
+		pr_err("pool %s: %ld\n", name, PTR_ERR(xp->pool));
+		xp->pool = NULL;	/* and it stays known, or we would try for ever */
+	}
+}
+
+static void scan(void)
+{
+	struct xen_pzone *xp;
+	unsigned int nr, i;
+	char **names = xenbus_directory(XBT_NIL, DIR, "", &nr);
+
+	if (IS_ERR(names))
+		return;
+	for (i = 0; i < nr; i++)
+		if (!find_pool(names[i], strlen(names[i])))
+			add_pool(names[i]);
+	kfree(names);
+	/* After a restore everything may be different. */
+	list_for_each_entry(xp, &pools, list) {
+		complete(&xp->replied);
+		if (xp->pool)
+			pzone_pool_kick(xp->pool);
+	}
+}
+
+/* Our own answers are no news. */
+static bool will_handle(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	return !strstr(path, "/guest");
+}
+
+static void changed(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	const char *name = path + strlen(DIR) + 1, *key;
+	struct xen_pzone *xp;
+
+	key = strlen(path) > strlen(DIR) ? strchr(name, '/') : NULL;
+	xp = key ? find_pool(name, key - name) : NULL;
+	if (!xp) {
+		scan();
+	} else if (!strcmp(key, "/reply")) {
+		complete(&xp->replied);
+	} else if (!strcmp(key, "/generation") && xp->pool) {
+		pzone_pool_kick(xp->pool);
+	}
+}
+
+static struct xenbus_watch watch = {
+	.node = DIR,
+	.will_handle = will_handle,
+	.callback = changed,
+};
+
+static int store_ready(struct notifier_block *nb, unsigned long event, void *data)
+{
+	int rc = register_xenbus_watch(&watch);
+
+	if (rc)
+		pr_err("can't watch " DIR " in the store: %d\n", rc);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block store_notifier = { .notifier_call = store_ready };
+
+static int __init xen_pzone_init(void)
+{
+	if (!xen_domain() || !pzone_available())
+		return -ENODEV;
+	if (xen_pv_domain()) {
+		/* The host can't put memory where a PV guest wants it. */
+		pr_info("memory classes need a PVH or HVM domain\n");
+		return -ENODEV;
+	}
+	register_xenstore_notifier(&store_notifier);
+	return 0;
+}
+late_initcall(xen_pzone_init);
