@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
-	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned bench bench-full bench-build bench-core bench-pzoned check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
 	install install-tools install-qemu install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -115,6 +115,12 @@ fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, thre
 
 test-pzoned: all ## pzoned killed at every step, QEMUs that hang, three VMs in permanent OOM (25 min)
 	@exec $(prove) tests/pzoned/*.t
+
+test-xen: tools guest ## Xen: a PVH domain of a nested Xen has classes (10 min, a kernel and 100 MB more the first time)
+	@tests/xen/run $(prove) tests/xen/*.t
+
+demo-xen: tools guest ## Xen: boot it inside QEMU and show a domain with classes (3 min, the same)
+	@tests/xen/run tests/xen/demo
 
 sim: ## pzoned's policy on a simulated host of 2,000 VMs (2 min)
 	@.ci/install-packages .ci/packages-sim

@@ -183,9 +183,11 @@ static bool try_commit(struct pool *pool, GHashTable *keys, uint32_t generation)
 {
 	struct xend *xend = pool->domain->xend;
 	g_autofree char *number = g_strdup_printf("%" PRIu32, generation);
-	xs_transaction_t t = xs_transaction_start(xend->xs);
+	xs_transaction_t t;
 	bool good;
 
+	errno = 0;
+	t = xs_transaction_start(xend->xs);
 	if (!t)
 		return false;
 	good = put_state(pool, t) && put_layout(pool, t, keys) &&

@@ -35,6 +35,11 @@ static gboolean store_changed(gint fd, GIOCondition condition, gpointer data)
 			domain_guest_wrote(xend, event[XS_WATCH_PATH]);
 		free(event);
 	}
+	if (errno != EAGAIN) {
+		/* Who starts us again finds everything as it is. */
+		say("pzone-xend: lost the Xen store: %s\n", g_strerror(errno));
+		exit(1);
+	}
 	return G_SOURCE_CONTINUE;
 }
 
