@@ -186,11 +186,12 @@ class VM:
 
     def __init__(self, pools=(), mem='512M', cpus=2, cmdline='', disk=None, reboot=False,
                  args=(), kernel=None, boot_timeout=60, agent=True,
-                 backend='memory-backend-ram'):
+                 backend='memory-backend-ram', nodes=1):
         self.backend = backend      # of the base memory
         self.pools = list(pools)
         self.mem = size(os.environ.get('PZONE_MEM') or mem)
         self.cpus = cpus
+        self.nodes = nodes          # NUMA nodes that share memory and CPUs evenly
         self.cmdline = cmdline
         self.disk = disk and size(disk)
         self.reboot = reboot
@@ -233,10 +234,12 @@ class VM:
         cmd = [qemu, '-nodefaults', '-no-user-config', '-display', 'none',
                '-machine', 'q35,accel=%s,usb=off' % accel(),
                '-cpu', 'host' if accel() == 'kvm' else 'max',
-               '-smp', str(self.cpus),
-               '-m', 'size=%dk,slots=8,maxmem=%dk' % (self.mem >> 10, maxmem >> 10),
-               '-object', '%s,id=ram0,size=%d' % (self.backend, self.mem),
-               '-numa', 'node,nodeid=0,cpus=0-%d,memdev=ram0' % (self.cpus - 1)]
+               '-smp', '%d,sockets=%d' % (self.cpus, self.nodes) if self.nodes > 1 else str(self.cpus),
+               '-m', 'size=%dk,slots=8,maxmem=%dk' % (self.mem >> 10, maxmem >> 10)]
+        mem, cpus = self.mem // self.nodes, self.cpus // self.nodes
+        for n in range(self.nodes):
+            cmd += ['-object', '%s,id=ram%d,size=%d' % (self.backend, n, mem),
+                    '-numa', 'node,nodeid=%d,cpus=%d-%d,memdev=ram%d' % (n, n * cpus, (n + 1) * cpus - 1, n)]
         cmd += ['-kernel', kernel, '-initrd', initramfs,
                 '-append', 'console=ttyS0 panic=-1 %s' % self.cmdline,
                 '-chardev', 'file,id=con,path=%s' % self.path('console.log'),

@@ -61,6 +61,14 @@ static inline bool node_is_pzone(int nid)
 
 void pzone_reserve_nodes(nodemask_t *possible);
 
+int __pzone_near_node(int nid);
+
+/* The node that a pzone's memory is near to; any other node is near itself. */
+static inline int pzone_near_node(int nid)
+{
+	return node_is_pzone(nid) ? __pzone_near_node(nid) : nid;
+}
+
 /*
  * In the gfp_mask of a mapping, and so of what is allocated for its page cache:
  * more than one class uses the file. A bit that nobody else has; as a flag it says
@@ -236,6 +244,11 @@ static inline bool node_is_pzone(int nid)
 
 static inline void pzone_reserve_nodes(nodemask_t *possible)
 {
+}
+
+static inline int pzone_near_node(int nid)
+{
+	return nid;
 }
 
 static inline struct zonelist *pzone_route(gfp_t gfp, int preferred_nid)

@@ -34,6 +34,8 @@ struct cgroup_subsys_state;
 /* A spare node id and its zone. */
 struct pzone_node {
 	int nid;
+	/* The real node that the memory of its class or pool is near to. */
+	int near;
 	/* Online, with pageset, for good. */
 	bool prepared;
 	/* Taken by a class or as a pool's park; pzone_mutex. */
@@ -183,7 +185,7 @@ struct pzone_node *pzone_zonelist_node(const struct zonelist *zonelist);
 struct pzone_node *pzone_node_get(void);
 void pzone_node_put(struct pzone_node *node);
 int pzone_node_prepare(struct pzone_node *node);
-int pzone_node_start(struct pzone_node *node);
+int pzone_node_start(struct pzone_node *node, int near);
 void pzone_node_stop(struct pzone_node *node);
 u64 pzone_reclaim(struct pzone_node *node, u64 bytes, const struct pzone_pool *pool);
 

@@ -154,15 +154,31 @@ int pzone_node_prepare(struct pzone_node *node)
 	return 0;
 }
 
-/* Start the node's reclaim and compaction threads. */
-int pzone_node_start(struct pzone_node *node)
+int __pzone_near_node(int nid)
 {
-	int rc = pzone_node_prepare(node);
+	return READ_ONCE(pzone_node_of(nid)->near);
+}
 
+/* Start the node's reclaim and compaction threads, on the CPUs of the node it is near to. */
+int pzone_node_start(struct pzone_node *node, int near)
+{
+	struct pglist_data *pgdat = NODE_DATA(node->nid);
+	const struct cpumask *cpus;
+	int rc;
+
+	WRITE_ONCE(node->near, near);
+	rc = pzone_node_prepare(node);
 	if (rc)
 		return rc;
 	kswapd_run(node->nid);
 	kcompactd_run(node->nid);
+	cpus = cpumask_of_node(near);
+	if (!cpumask_empty(cpus)) {
+		if (pgdat->kswapd)
+			set_cpus_allowed_ptr(pgdat->kswapd, cpus);
+		if (pgdat->kcompactd)
+			set_cpus_allowed_ptr(pgdat->kcompactd, cpus);
+	}
 	return 0;
 }
 
@@ -260,6 +276,7 @@ static int __init pzone_nodes_init(void)
 		struct pzone_node *node = &pzone_nodes[i];
 
 		node->nid = pzone_first_nid + i;
+		node->near = node->nid;
 		spin_lock_init(&node->oom_lock);
 		spin_lock_init(&node->pressure_lock);
 		init_waitqueue_head(&node->oom_wait);

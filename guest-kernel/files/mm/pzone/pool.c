@@ -242,7 +242,7 @@ static void attach_node(struct pzone_class *class)
 	mutex_lock(&pzone_mutex);
 	node = pzone_node_get();
 	mutex_unlock(&pzone_mutex);
-	if (node && pzone_node_start(node)) {
+	if (node && pzone_node_start(node, class->pool->nid)) {
 		mutex_lock(&pzone_mutex);
 		pzone_node_put(node);
 		mutex_unlock(&pzone_mutex);
@@ -838,6 +838,8 @@ struct pzone_pool *pzone_pool_register(const struct pzone_pool_params *params,
 
 	mutex_lock(&pzone_mutex);
 	pool->park = pzone_node_get();
+	if (pool->park)
+		pool->park->near = pool->nid;
 	mutex_unlock(&pzone_mutex);
 	rc = -ENOSPC;
 	if (!pool->park) {
