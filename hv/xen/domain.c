@@ -220,13 +220,13 @@ static bool load_pools(struct domain *domain, uint64_t end)
 {
 	struct xend *xend = domain->xend;
 	g_auto(GStrv) names = xs_list(xend, domain->own_dir);
-	uint64_t id = 0, addr;
+	uint64_t id = 0, addr, base_kib;
 	bool same;
 
 	if (!xs_get_u64(xend, domain->own_dir, "domid", &id))
 		return false;
 	same = id == domain->id;
-	if (same && !xs_get_u64(xend, domain->own_dir, "base-kib", &domain->base_kib))
+	if (!xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib))
 		return false;
 	for (unsigned int i = 0; names[i]; i++) {
 		g_autofree char *dir = g_strdup_printf("%s/%s", domain->own_dir, names[i]);
@@ -245,10 +245,12 @@ static bool load_pools(struct domain *domain, uint64_t end)
 			say("%s: pool %s: what the store says of it makes no sense: %s\n",
 			    domain->name, names[i], err ? err : "it is not complete");
 	}
-	if (domain->pools->len)
-		say("%s: found again%s, with %u pool%s\n", domain->name, same ? "" : ", restored",
-		    domain->pools->len, domain->pools->len == 1 ? "" : "s");
-	return domain->pools->len;
+	if (!domain->pools->len)
+		return false;
+	domain->base_kib = base_kib;
+	say("%s: found again%s, with %u pool%s\n", domain->name, same ? "" : ", restored",
+	    domain->pools->len, domain->pools->len == 1 ? "" : "s");
+	return true;
 }
 
 static void make_pools(struct domain *domain, const struct conf *conf, uint64_t end)
@@ -297,6 +299,26 @@ static struct domain *domain_new(struct xend *xend, const struct memory_domain *
 	domain->shutdown = from->shutdown;
 	domain->pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_free);
 	return domain;
+}
+
+/*
+ * A domain that is being restored gets the maximum that it was created with, and
+ * then, from its file, also the memory of its pools: make room for it in time. Its
+ * builder sets the maximum once more, so look until it is through.
+ */
+static bool restoring(struct xend *xend, const struct memory_domain *from)
+{
+	char uuid[37];
+	g_autofree char *dir = g_strdup_printf(TOOL_DIR "/%s", format_uuid(from->uuid, uuid));
+	uint64_t base_kib, plugged_kib;
+
+	if (xs_is_domain_introduced(xend->xs, from->id) ||
+	    !xs_get_u64(xend, dir, "saved", &plugged_kib) ||
+	    !xs_get_u64(xend, dir, "base-kib", &base_kib))
+		return false;
+	if (from->max_kib && from->max_kib < base_kib + plugged_kib)
+		memory_set_max(xend->xch, from->id, base_kib + plugged_kib);
+	return true;
 }
 
 /* A domain that we do not know yet: has it a configuration? */
@@ -354,8 +376,14 @@ static void update(struct domain *domain, const struct memory_domain *now)
 {
 	domain->shutdown = now->shutdown;
 	if (now->suspended && !domain->suspended) {
+		g_autofree char *plugged = NULL;
+		uint64_t kib = 0;
+
+		for (unsigned int i = 0; i < domain->pools->len; i++)
+			kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
 		domain->suspended = true;
-		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", "1");
+		plugged = g_strdup_printf("%" PRIu64, kib);
+		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", plugged);
 	}
 	if (domain->suspended && !now->shutdown) {
 		/* Saving failed, or it was only a checkpoint. */
@@ -367,7 +395,7 @@ static void update(struct domain *domain, const struct memory_domain *now)
 }
 
 /* Forget what the store has of domains that are gone for good. */
-static void clean(struct xend *xend)
+void domains_clean(struct xend *xend)
 {
 	g_auto(GStrv) uuids = xs_list(xend, TOOL_DIR);
 
@@ -380,12 +408,12 @@ static void clean(struct xend *xend)
 	}
 }
 
-void domains_update(struct xend *xend)
+bool domains_update(struct xend *xend)
 {
 	struct memory_domain list[BATCH];
 	g_autoptr(GHashTable) there = g_hash_table_new(NULL, NULL);
+	bool gone = false, hurry = false;
 	uint32_t first = 1;
-	bool gone = false;
 	int nr;
 
 	do {
@@ -396,13 +424,15 @@ void domains_update(struct xend *xend)
 			g_hash_table_add(there, GUINT_TO_POINTER(list[i].id));
 			if (domain)
 				update(domain, &list[i]);
+			else if (restoring(xend, &list[i]))
+				hurry = true;
 			else
 				adopt(xend, &list[i]);
 			first = list[i].id + 1;
 		}
 	} while (nr == BATCH);
 	if (nr < 0)
-		return;
+		return hurry;
 	for (unsigned int i = xend->domains->len; i-- > 0;) {
 		struct domain *domain = g_ptr_array_index(xend->domains, i);
 
@@ -413,7 +443,8 @@ void domains_update(struct xend *xend)
 		gone = true;
 	}
 	if (gone)
-		clean(xend);
+		domains_clean(xend);
+	return hurry;
 }
 
 void domain_guest_wrote(struct xend *xend, const char *path)

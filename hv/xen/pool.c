@@ -34,12 +34,18 @@ uint32_t pool_blocks(const struct pool *pool, uint64_t bytes)
 
 /* --- what the core asks for --- */
 
-static void set_error(struct pool *pool, uint32_t first, char *error)
+/* Says it, too: once, not each time the guest asks again. */
+static void set_error(struct pool *pool, uint32_t first, const char *error)
 {
-	for (uint32_t i = 0; i < pool->nr_doing; i++)
-		if (pool->doing[i].first == first)
-			g_hash_table_insert(pool->errors,
-					    GUINT_TO_POINTER(pool->doing[i].class_id), error);
+	for (uint32_t i = 0; i < pool->nr_doing; i++) {
+		void *id = GUINT_TO_POINTER(pool->doing[i].class_id);
+
+		if (pool->doing[i].first != first)
+			continue;
+		if (g_strcmp0(g_hash_table_lookup(pool->errors, id), error))
+			say("%s: %s\n", pool->domain->name, error);
+		g_hash_table_insert(pool->errors, id, g_strdup(error));
+	}
 }
 
 static void clear_error(struct pool *pool, uint32_t first)
@@ -63,12 +69,11 @@ static int op_plug(void *opaque, uint32_t first, uint32_t nr)
 		rc = memory_populate(domain->xend->xch, domain->id,
 				     pool->addr + first * pool->block_size, size, &free_kib);
 	if (rc) {
+		g_autofree char *why = g_strdup_printf("pool '%s': the host has no memory for %" PRIu64 " MiB more: %" PRIu64 " MiB are free",
+						       pool->name, size >> 20, free_kib >> 10);
+
 		domain_set_max(domain, 0);
-		set_error(pool, first,
-			  g_strdup_printf("pool '%s': the host has no memory for %" PRIu64 " MiB more: %" PRIu64 " MiB are free",
-					  pool->name, size >> 20, free_kib >> 10));
-		say("%s: pool %s: no memory for %" PRIu64 " MiB, %" PRIu64 " MiB are free\n",
-		    domain->name, pool->name, size >> 20, free_kib >> 10);
+		set_error(pool, first, why);
 		return -ENOMEM;
 	}
 	pool->plugged_kib += size >> 10;

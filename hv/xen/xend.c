@@ -21,6 +21,25 @@
 /* Domains and their maximum are looked at this often, besides the store's word. */
 #define TICK_MS		1000
 
+/* And this often while one is being restored. */
+#define HURRY_MS	20
+
+static gboolean hurry(gpointer data)
+{
+	struct xend *xend = data;
+
+	if (domains_update(xend))
+		return G_SOURCE_CONTINUE;
+	xend->hurry = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static void look_at_domains(struct xend *xend)
+{
+	if (domains_update(xend) && !xend->hurry)
+		xend->hurry = g_timeout_add(HURRY_MS, hurry, xend);
+}
+
 static gboolean store_changed(gint fd, GIOCondition condition, gpointer data)
 {
 	struct xend *xend = data;
@@ -29,8 +48,8 @@ static gboolean store_changed(gint fd, GIOCondition condition, gpointer data)
 	(void)fd;
 	(void)condition;
 	while ((event = xs_check_watch(xend->xs))) {
-		if (event[XS_WATCH_PATH][0] == '@')
-			domains_update(xend);
+		if (event[XS_WATCH_PATH][0] == '@' || g_str_has_prefix(event[XS_WATCH_PATH], "/libxl"))
+			look_at_domains(xend);
 		else
 			domain_guest_wrote(xend, event[XS_WATCH_PATH]);
 		free(event);
@@ -45,7 +64,7 @@ static gboolean store_changed(gint fd, GIOCondition condition, gpointer data)
 
 static gboolean tick(gpointer data)
 {
-	domains_update(data);
+	look_at_domains(data);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -102,7 +121,9 @@ static bool connect_xen(struct xend *xend)
 		return false;
 	}
 	if (xs_watch(xend->xs, "@introduceDomain", "domains") &&
-	    xs_watch(xend->xs, "@releaseDomain", "domains"))
+	    xs_watch(xend->xs, "@releaseDomain", "domains") &&
+	    /* Changes when libxl has made a domain, long before it is introduced. */
+	    xs_watch(xend->xs, "/libxl", "domains"))
 		return true;
 	say("pzone-xend: can't watch domains come and go: %s\n", g_strerror(errno));
 	return false;
@@ -142,7 +163,8 @@ int main(int argc, char **argv)
 	if (!lock(run_dir) || !connect_xen(&xend))
 		return 1;
 	xend.domains = domains_new();
-	domains_update(&xend);
+	look_at_domains(&xend);
+	domains_clean(&xend);
 	if (server_start(&xend, socket_path, &err)) {
 		say("pzone-xend: %s: %s\n", socket_path, err->message);
 		return 1;

@@ -32,6 +32,7 @@ struct xend {
 	xc_interface *xch;
 	const char *conf_dir;
 	GPtrArray *domains;		/* struct domain */
+	guint hurry;			/* timer of domains_hurry(), or 0 */
 };
 
 struct domain {
@@ -101,7 +102,9 @@ uint32_t pool_blocks(const struct pool *pool, uint64_t bytes);
 
 /* --- domain.c --- */
 GPtrArray *domains_new(void);
-void domains_update(struct xend *xend);
+/* True: look again very soon, because a domain is being restored. */
+bool domains_update(struct xend *xend);
+void domains_clean(struct xend *xend);
 struct domain *domain_find(struct xend *xend, const char *name_id_or_uuid);
 struct pool *domain_pool(const struct domain *domain, const char *name);
 /* Bring the maximum in line: after more_kib were plugged, or before. */

@@ -69,13 +69,11 @@ int pzl_metadata_write(virDomainPtr dom, unsigned int target, const struct pzone
 		       struct pzone_error *err)
 {
 	char *xml = NULL;
-	int rc = 0;
-	bool xl;
+	int rc;
 
-	if (pzl_xen_is(dom, &xl) && xl)
-		return pzl_error(err, -EOPNOTSUPP, PZONE_ERR_NO_SUPPORT,
-				 "with xl, the definitions of domain '%s' are a file of pzone-xend's: edit it (/etc/pzone/xen.d/%s.xml) and send pzone-xend SIGHUP",
-				 virDomainGetName(dom), virDomainGetName(dom));
+	rc = pzl_xen_can_define(dom, err);
+	if (rc)
+		return rc;
 	if (pzone_defs_count(defs) > 0)
 		rc = pzl_defs_format(defs, true, &xml, err);
 	if (rc)

@@ -35,6 +35,8 @@ static int change_open(struct change *c, virDomainPtr dom, unsigned int flags,
 	memset(c, 0, sizeof(*c));
 	c->dom = dom;
 	rc = pzl_targets(dom, flags, &c->targets, err);
+	if (!rc && (c->targets & VIR_DOMAIN_AFFECT_CONFIG))
+		rc = pzl_xen_can_define(dom, err);
 	if (!rc && (c->targets & VIR_DOMAIN_AFFECT_CONFIG)) {
 		rc = pzl_metadata_read(dom, VIR_DOMAIN_AFFECT_CONFIG, &c->old_config, err);
 		if (!rc)

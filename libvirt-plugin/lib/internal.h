@@ -96,6 +96,8 @@ const char *pzl_views_domain(const struct pzone_views *views, bool *ret_active);
 
 /* Is it a domain of Xen (ret_xl: of a host without libvirtd)? */
 bool pzl_xen_is(virDomainPtr dom, bool *ret_xl);
+/* Not with xl: there the definitions are a file. -EOPNOTSUPP */
+int pzl_xen_can_define(virDomainPtr dom, struct pzone_error *err);
 /* Send request to pzone-xend, for the domain who (NULL: for none); *ret_text is malloc'ed. */
 struct json_object;
 int pzl_xen_command(const char *who, struct json_object *request, char **ret_text,

@@ -49,6 +49,18 @@ bool pzl_xen_is(virDomainPtr dom, bool *ret_xl)
 	return *ret_xl || (type && !strcmp(type, "Xen"));
 }
 
+int pzl_xen_can_define(virDomainPtr dom, struct pzone_error *err)
+{
+	const char *who = virDomainGetName(dom);
+	bool xl;
+
+	if (!pzl_xen_is(dom, &xl) || !xl)
+		return 0;
+	return pzl_error(err, -EOPNOTSUPP, PZONE_ERR_NO_SUPPORT,
+			 "with xl, the definitions of domain '%s' are a file of pzone-xend's: edit it (/etc/pzone/xen.d/%s.xml) and send pzone-xend SIGHUP",
+			 who, who);
+}
+
 /* --- the socket --- */
 
 static int open_socket(struct pzone_error *err)
