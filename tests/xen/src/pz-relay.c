@@ -69,7 +69,9 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		errx(2, "usage: pz-relay PORT-NAME TTY");
-	p[0].fd = port_open(argv[1]);
+	/* Only one at a time may have it: the one before us may still be ending. */
+	for (int i = 0; i < 100 && (p[0].fd = port_open(argv[1])) < 0; i++)
+		usleep(50000);
 	if (p[0].fd < 0)
 		err(1, "port %s", argv[1]);
 	p[1].fd = open(argv[2], O_RDWR | O_NOCTTY | O_NONBLOCK);
