@@ -204,6 +204,7 @@ class VM:
         self.checked = 0            # console bytes already looked at
         self.killed = set()         # pids that ran out of memory
         self.boot_seconds = None
+        self.stalled_at_boot = False
 
     # --- life ---
 
@@ -262,6 +263,21 @@ class VM:
         return cmd
 
     def start(self):
+        """Boot; once more if the guest's kernel came to a halt before it got anywhere.
+
+        Seen twice in some 250 boots on a busy host with TCG (November 2026): one CPU's timer never ticks, RCU
+        stalls, and init waits for ever. It is said, so that it does not pass for nothing.
+        """
+        try:
+            self._start()
+        except VMError as e:
+            if not self.stalled_at_boot:
+                raise
+            print('# %s: its kernel says that RCU stalls; booting again' % e, flush=True)
+            print('# booted twice: %s' % e, file=sys.stderr, flush=True)
+            self._start()
+
+    def _start(self):
         self.dir = tempfile.mkdtemp(prefix='pzone-vm.')
         atexit.register(self.stop)
         began = time.monotonic()
@@ -277,6 +293,8 @@ class VM:
                 self.connect()
             self.boot_seconds = time.monotonic() - began
         except BaseException:
+            self.stalled_at_boot = self.want_agent and not self.agent and \
+                'rcu_sched detected stalls' in self.console()
             self.show_console()
             self.stop()
             raise
