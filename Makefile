@@ -68,19 +68,19 @@ guest = $(sort $(wildcard tests/guest/*.t))
 e2e = $(sort $(wildcard tests/e2e/*.t))
 prove = prove --timer --exec tests/lib/run-test
 
-test: all ## build what is missing and run all tests
+test: all ## build what is missing and run all tests (10 min)
 	@exec $(prove) $(or $(TESTS),$(unit) $(device) $(guest) $(e2e))
 
-test-unit: tools ## tests without a VM (seconds)
+test-unit: tools ## tests without a VM (a minute)
 	@exec $(prove) $(unit)
 
-test-device: tools qemu ## tests of the device: QEMU without a guest system
+test-device: tools qemu ## tests of the device: QEMU without a guest system (half a minute)
 	@exec $(prove) $(device)
 
-test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt
+test-guest: qemu kernel guest ## tests of the guest kernel: QEMU without libvirt (5 min)
 	@exec $(prove) $(guest)
 
-test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned
+test-e2e: all ## tests of the whole: libvirt, QEMU, guest, pzoned (5 min)
 	@exec $(prove) $(e2e)
 
 test-qemu-versions: deps ## tests of the device with other versions of QEMU (10 min each the first time)
