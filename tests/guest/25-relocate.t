@@ -31,6 +31,7 @@ def grown_together(t, vm):
     # 96 MiB in it, and a verifying task
     watch = t.start('db', 'pz-verify 32', 'filled')
     hog = t.start('db', 'pz-hog 96', 'holding', timeout=60)
+    most = vm.bg('until [ -e /tmp/enough ]; do cat /sys/kernel/mm/pzone/class/db/size; done | sort -n | tail -n 1')
     vm.destroy('fast', 'gap')
     vm.wait(lambda: cls(vm)['nr-extents'] == 1 and not cls(vm)['relocating'],
             'the class is one extent again', 60)
@@ -39,6 +40,9 @@ def grown_together(t, vm):
     t.equal((c['size'], c['actual'], c['state']), (192 * MiB, 192 * MiB, 'settled'),
             'when there is room it is brought together, and has its size')
     t.ok(vm.pool('fast')['plugged'] <= used, 'within what is requested')
+    vm.sh('touch /tmp/enough')
+    # PZONE_EXCHANGE_BYTES; the host had promised it up to 128 MiB more
+    t.between(int(most.wait(30).out) // MiB, 192, 192 + 32, 'meanwhile its tasks could use hardly more than its size')
     t.ends_well(hog, 'moved memory is what was written')
     t.ends_well(watch, 'and the verifying task saw nothing')
     t.agrees('sysfs, QEMU and arithmetic agree')

@@ -19,6 +19,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/vmstat.h>
@@ -42,6 +43,9 @@
 /* Move pages out of the way for at most this long in one pass. */
 #define PZONE_TAKE_TIME		(10 * HZ)
 #define PZONE_RETAKE_TIME	HZ
+
+/* So much a class may have beyond its size while its old blocks are exchanged for new ones. */
+#define PZONE_EXCHANGE_BYTES	SZ_32M
 
 /* See internal.h for what it keeps. */
 DEFINE_MUTEX(pzone_mutex);
@@ -365,6 +369,18 @@ static bool next_run(const struct pzone_pool *pool, u32 from, struct run *run)
 #define for_each_run(pool, run)					\
 	for (u32 __i = 0; next_run(pool, __i, run); __i = (run)->first + (run)->nr)
 
+/* Is there plugged memory that the class is to have and was not given yet? */
+static bool has_parked(const struct pzone_pool *pool, const struct pzone_class *class)
+{
+	struct run run;
+
+	for_each_run(pool, &run)
+		if (run.state == PZONE_BLOCK_PARKED && run.owner == class->id &&
+		    run.wanted == class->id)
+			return true;
+	return false;
+}
+
 static const struct pzone_layout_class *layout_class(const struct pzone_layout *layout, u32 id)
 {
 	unsigned int i;
@@ -499,6 +515,59 @@ static int plug_memmap(struct pzone_pool *pool)
 	return rc;
 }
 
+/* Hand parked memory to its class until that has so many blocks. */
+static void give_up_to(struct pzone_pool *pool, struct pzone_class *class, u32 blocks)
+{
+	bool gave = false;
+	struct run run;
+
+	for_each_run(pool, &run) {
+		if (class->given_blocks >= blocks)
+			break;
+		if (run.state != PZONE_BLOCK_PARKED || run.owner != class->id ||
+		    run.wanted != class->id)
+			continue;
+		run.nr = min(run.nr, blocks - class->given_blocks);
+		pzone_give(pool, class, run.first, run.nr);
+		gave = true;
+	}
+	if (!gave)
+		return;
+	pzone_zone_changed(pool, class);
+	/* Not before there is memory: tasks that name it are waiting. */
+	if (!class->node->live) {
+		WRITE_ONCE(class->node->live, true);
+		pzone_rebind_cgroups();
+	}
+	pzone_oom_grown(class->node);
+}
+
+/*
+ * Take a run of blocks from its class. A class that the host brings together has more
+ * blocks than its size for a while, old ones and new ones. What is beyond its size stays
+ * parked, or its tasks would fill it; but the pages of old blocks need a place to go to.
+ * So the two are exchanged bit by bit. Returns the number of blocks that are stuck.
+ */
+static u32 take_run(struct pzone_pool *pool, struct pzone_class *class, const struct run *run)
+{
+	const u32 end = run->first + run->nr;
+	u32 step = max_t(u32, PZONE_EXCHANGE_BYTES / pool->block_size, 1);
+	u32 stuck = 0, first, nr;
+
+	if (class->dying || !has_parked(pool, class))
+		step = run->nr;
+	for (first = run->first; first < end; first += nr) {
+		nr = min(end - first, step);
+		if (!class->dying)
+			give_up_to(pool, class, class->wanted_blocks + nr);
+		stuck += pzone_take(pool, class, first, nr);
+		pzone_zone_changed(pool, class);
+		if (atomic_read(&pool->kicked))
+			break;
+	}
+	return stuck;
+}
+
 /* Take what classes have and should not have, and tell the host. */
 static int take_and_unplug(struct pzone_pool *pool, bool *again)
 {
@@ -526,9 +595,8 @@ static int take_and_unplug(struct pzone_pool *pool, bool *again)
 			continue;
 		class = find_class_id(pool, run.owner);
 		if (run.state == PZONE_BLOCK_GIVEN) {
-			u32 stuck = pzone_take(pool, class, run.first, run.nr);
+			u32 stuck = take_run(pool, class, &run);
 
-			pzone_zone_changed(pool, class);
 			WRITE_ONCE(class->stuck_blocks, class->stuck_blocks + stuck);
 			for (i = run.first; i < run.first + run.nr && stuck; i++) {
 				if (pool->state[i] != PZONE_BLOCK_GIVEN)
@@ -602,33 +670,14 @@ out:
 	return rc;
 }
 
-/* Hand parked memory to its class. */
+/* Hand memory to its class. */
 static void give(struct pzone_pool *pool)
 {
 	struct pzone_class *class;
-	struct run run;
-	bool gave;
 
 	list_for_each_entry(class, &pool->classes, list) {
-		if (!class->node || class->dying)
-			continue;
-		gave = false;
-		for_each_run(pool, &run) {
-			if (run.state != PZONE_BLOCK_PARKED || run.owner != class->id ||
-			    run.wanted != class->id)
-				continue;
-			pzone_give(pool, class, run.first, run.nr);
-			gave = true;
-		}
-		if (!gave)
-			continue;
-		pzone_zone_changed(pool, class);
-		/* Not before there is memory: tasks that name it are waiting. */
-		if (!class->node->live) {
-			WRITE_ONCE(class->node->live, true);
-			pzone_rebind_cgroups();
-		}
-		pzone_oom_grown(class->node);
+		if (class->node && !class->dying)
+			give_up_to(pool, class, class->wanted_blocks);
 	}
 }
 
@@ -693,6 +742,10 @@ static bool judge(struct pzone_pool *pool, u32 unsettled)
 			continue;
 		class = find_class_id(pool, id);
 		if (!class)
+			continue;
+		/* Beyond its size: that it is there is all that the host wants. */
+		if (run.owner == run.wanted && run.state == PZONE_BLOCK_PARKED &&
+		    class->given_blocks >= class->wanted_blocks)
 			continue;
 		WRITE_ONCE(class->state, unsettled);
 		settled = false;
