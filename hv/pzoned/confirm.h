@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * confirm.h: is what was planned still to be done a moment later?
+ * confirm.h: is what was planned what a second look asks for, too?
  */
 #ifndef PZONED_CONFIRM_H
 #define PZONED_CONFIRM_H
@@ -9,7 +9,7 @@
 #include <libvirt/libvirt.h>
 #include "policy.h"
 
-/* Takes no time unless the plan sets a class that is there. False: plan anew. */
+/* Takes its time if the plan sets a class that is there. False: plan anew, of a fresh XML. */
 bool confirm_plan(virDomainPtr dom, const struct policy_plan *plan);
 
 #endif

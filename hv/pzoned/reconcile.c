@@ -233,15 +233,14 @@ static enum reconcile_result follow_policy(const struct look *l, struct pzone_li
 	return follow_orders(l->dom, l->uuid, false);
 }
 
-/* is_fresh: the XML has to be read. If not, it is before anything is done because of it. */
-static enum reconcile_result look_at(const struct look *l, bool is_fresh)
+static enum reconcile_result look_at(const struct look *l)
 {
 	enum reconcile_result result = RECONCILE_DONE;
 	struct pzone_live *live = NULL;
 	struct policy_plan plan = { 0 };
 	struct pzone_error err = { 0 };
 
-	if (is_fresh)
+	if (!l->xml->defs)
 		result = read_xml(l);
 	if (result != RECONCILE_DONE || !any_enabled(l->xml->pools))
 		return result;
@@ -251,11 +250,6 @@ static enum reconcile_result look_at(const struct look *l, bool is_fresh)
 		pzone_live_free(live);
 		append(l->why, l->why_len, "out of memory");
 		return RECONCILE_RETRY;
-	}
-	if (plan.nr && !is_fresh) {
-		policy_free(&plan);
-		pzone_live_free(live);
-		return look_at(l, true);
 	}
 	append(l->why, l->why_len, plan.why);
 	if (plan.nr) {
@@ -281,7 +275,7 @@ enum reconcile_result reconcile_domain(virConnectPtr conn, const char *uuid,
 	if (l.dom) {
 		/* A guest that waits for memory does not wait for us to look around first. */
 		follow_orders(l.dom, uuid, true);
-		result = look_at(&l, !xml->defs);
+		result = look_at(&l);
 		virDomainFree(l.dom);
 	} else {
 		virErrorPtr last = virGetLastError();
