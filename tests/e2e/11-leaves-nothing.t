@@ -12,19 +12,9 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests/lib"))
 from pzone_host import poll     # noqa: E402
+from tap import done, ok        # noqa: E402
 
 SLOW = float(os.environ.get("PZONE_SLOW", "1"))
-count = 0
-failed = 0
-
-
-def ok(good, what, detail=""):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for line in ("" if good else "%d - %s\n%s" % (count, what, detail)).splitlines():
-        print("# " + line, file=sys.stderr)
 
 
 def stat(pid):
@@ -106,5 +96,4 @@ def interrupted(sig, whom):
 interrupted(signal.SIGINT, "group")
 interrupted(signal.SIGTERM, "process")
 interrupted(signal.SIGKILL, "process")
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()

@@ -8,8 +8,10 @@ import sys
 import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from tap import done, ok        # noqa: E402
+
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
-count = failed = 0
 
 WANTED = """
 etc/libvirt/hooks/qemu.d/pzone
@@ -35,15 +37,6 @@ usr/share/man/man8/pzone-hook.8
 usr/share/man/man8/pzoned.8
 usr/share/pzone/schema/pzone.rng
 """.split()
-
-
-def ok(good, what, *details):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for line in [] if good else [what, *map(str, details)]:
-        print("# " + line.replace("\n", "\n# "), file=sys.stderr)
 
 
 def run(argv, **env):
@@ -123,5 +116,4 @@ try:
     tests()
 finally:
     shutil.rmtree(root)
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()

@@ -13,19 +13,12 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from tap import done, ok        # noqa: E402
+
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 HEADER = os.path.join(TOP, "libvirt-plugin/lib/libpzone.h")
 RECORD = os.path.join(HERE, "data/abi")
-count = failed = 0
-
-
-def ok(good, what, *details):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for line in [] if good else details:
-        print("# " + str(line).rstrip().replace("\n", "\n# "), flush=True)
 
 
 def members():
@@ -77,5 +70,4 @@ ok(not new, "... and data/abi has all that there is", *new)
 ok(all("@@LIBPZONE_0" in line for line in now if line.startswith("function")), "each function has its version",
    [line for line in now if line.startswith("function") and "@@LIBPZONE_0" not in line])
 ok(len(now) > 200, "(there is something to compare: %d lines)" % len(now))
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()

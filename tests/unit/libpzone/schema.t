@@ -6,24 +6,18 @@ import glob
 import os
 import re
 import subprocess
+import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from tap import done, ok        # noqa: E402
+
 SCHEMA = os.path.join(TOP, "libvirt-plugin/schema/pzone.rng")
 QEMU_NS = "http://libvirt.org/schemas/domain/qemu/1.0"
 NS = "urn:pzone:libvirt:domain:1.0"
-count = failed = 0
 work = tempfile.TemporaryDirectory(prefix="pzone-schema-")
-
-
-def ok(good, what, detail=""):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for line in "" if good else str(detail).splitlines():
-        print("# " + line)
 
 
 def run(*argv):
@@ -31,7 +25,7 @@ def run(*argv):
 
 
 def file_of(xml):
-    path = os.path.join(work.name, "%d.xml" % count)
+    path = os.path.join(work.name, "%d.xml" % len(os.listdir(work.name)))
     with open(path, "w", encoding="utf-8") as f:
         f.write(xml)
     return path
@@ -138,5 +132,4 @@ p = run("xmllint", "--noout", "--relaxng", SCHEMA, file_of("<pzones><class name=
 ok(p.returncode != 0, "pzone.rng refuses an element that it has not", p.stderr)
 p = run("virt-xml-validate", file_of(domain({"devices": "<memory model='virtio-mom'/>"})), "domain")
 ok(p.returncode != 0, "virt-xml-validate refuses what is wrong", p.stdout)
-print("1..%d" % count)
-raise SystemExit(1 if failed else 0)
+done()

@@ -17,21 +17,12 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../lib"))
+from tap import done, ok        # noqa: E402
+
 BUILD = os.environ.get("BUILD", os.path.join(HERE, "../../../build"))
 PZONED = os.path.join(BUILD, "bin/pzoned")
 work = tempfile.mkdtemp(prefix="pzoned-")
-count = failed = 0
-
-
-def ok(good, what, *details):
-    global count, failed
-    count += 1
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    if not good:
-        failed += 1
-        for d in details:
-            print("# %r" % (d,), flush=True)
-
 
 def write(name, text):
     path = os.path.join(work, name)
@@ -274,5 +265,4 @@ try:
     test_documents()
 finally:
     shutil.rmtree(work, ignore_errors=True)
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()

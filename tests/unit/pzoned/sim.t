@@ -7,22 +7,14 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../lib"))
+from tap import done, ok        # noqa: E402
+
 TOP = os.path.abspath(os.path.join(HERE, "../../.."))
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
 subprocess.run(["make", "-s", "-C", os.path.join(TOP, "tests/sim"), "BUILD=" + BUILD], check=True, env=env,
                stdout=sys.stderr)
-count = failed = 0
-
-
-def ok(good, what, *details):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    for d in details if not good else ():
-        print("# %s" % (d,))
-
 
 def sim(*args):
     r = subprocess.run([os.path.join(BUILD, "bin-test/pzoned_sim"), *map(str, args)], capture_output=True,
@@ -48,5 +40,4 @@ for budget in (40, 20, 17, 1):
     if budget == 17:
         ok(r["jain-rounds"] > 100 and r["jain-mean"] > 0.9, "with too little, what there is is shared evenly", out)
 ok(sim("--trace", "/nowhere")[0] == 2, "a trace that is not there is an error")
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()

@@ -21,6 +21,9 @@ import termios
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+from tap import done, ok        # noqa: E402,F401
+
 BUILD = os.environ.get("PZONE_BUILD") or os.environ.get("BUILD") or os.path.join(ROOT, "build")
 BIN = os.path.join(BUILD, "bin")
 VIRSH_PZONE = os.path.join(BIN, "virsh-pzone")
@@ -32,8 +35,6 @@ MIB = 1 << 20
 _work = tempfile.mkdtemp(prefix="pzone-virsh-")
 atexit.register(shutil.rmtree, _work, ignore_errors=True)
 _fake = os.path.join(_work, "fake-domain.so")
-_count = 0
-_failed = 0
 
 
 def _build_fake():
@@ -41,22 +42,6 @@ def _build_fake():
                            capture_output=True, text=True).stdout.split()
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-Wall", "-o", _fake,
                     os.path.join(HERE, "fake-domain.c"), *flags, "-ldl"], check=True)
-
-
-def ok(good, name, detail=""):
-    """One TAP line; detail is shown when it is not ok."""
-    global _count, _failed
-    _count += 1
-    print("%s %d - %s" % ("ok" if good else "not ok", _count, name), flush=True)
-    if not good:
-        _failed += 1
-        for line in str(detail).splitlines():
-            print("# " + line, flush=True)
-
-
-def done():
-    print("1..%d" % _count)
-    sys.exit(1 if _failed else 0)
 
 
 def _prepare(files, qmp, refuse, fake, pools, uri, env):

@@ -16,19 +16,11 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../lib"))
+from tap import done, ok        # noqa: E402
+
 BUILD = os.environ.get("BUILD", os.path.join(HERE, "../../../build"))
 M = 1 << 20
-count = failed = 0
-
-
-def ok(good, what, *details):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what), flush=True)
-    for d in details if not good else ():
-        print("\n".join("# " + line for line in str(d).splitlines()), flush=True)
-
 
 def cls(name, size, actual, free, limit, **more):
     return dict(name=name, size=size * M, actual=actual * M, free=free * M, limit=limit * M,
@@ -93,5 +85,4 @@ ok(status == 1 and err == "error: can't reach pzoned on '/nowhere/sock': there i
    "so is one that is not there", err)
 status, out, err = top("--interval", "x")
 ok(status == 1 and "interval" in err, "a wrong interval is refused", err)
-print("1..%d" % count)
-sys.exit(1 if failed else 0)
+done()
