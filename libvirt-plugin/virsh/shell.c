@@ -381,7 +381,9 @@ static int shell_pipe(struct cli_ctl *ctl, int r)
 struct feed {
 	pid_t pid;
 	int fd;
-	char *connect, *cd;	/* the last such commands that it got */
+	char *connect;		/* the last such command that it got */
+	char **cds;		/* all of these: each may start where the last one went */
+	size_t nr_cds;
 };
 
 static int feed_start(struct feed *feed, char **argv)
@@ -411,49 +413,65 @@ static int feed_end(struct feed *feed)
 	return wait_program(feed->pid);
 }
 
-static void remember(char **place, const char *command)
-{
-	free(*place);
-	*place = strdup(command);
-}
-
 /* Looks at each command of a line: is one ours, does one end it all? */
-static void look_at_line(struct feed *feed, const char *text, bool *ret_ours, bool *ret_quit)
+static void look_at_line(const char *text, bool *ret_ours, bool *ret_quit)
 {
 	const char *end;
 
 	*ret_ours = *ret_quit = false;
 	for (const char *p = text; ; p = end + 1) {
-		char *command;
-
 		end = command_end(p);
-		command = strndup(p, (size_t)(end - p));
-		if (command && command_starts_with(p, end, "connect"))
-			remember(&feed->connect, command);
-		else if (command && command_starts_with(p, end, "cd"))
-			remember(&feed->cd, command);
-		else if (is_help_all(p, end) ||
-			 (is_own(p, end) && !command_starts_with(p, end, "pwd")))
+		if (is_help_all(p, end) ||
+		    (is_own(p, end) && !command_starts_with(p, end, "pwd") &&
+		     !command_starts_with(p, end, "connect") && !command_starts_with(p, end, "cd")))
 			*ret_ours = true;
 		if (command_starts_with(p, end, "quit") || command_starts_with(p, end, "exit"))
 			*ret_quit = true;
-		free(command);
 		if (!*end || *ret_ours)
 			return;
 	}
 }
 
-/* "connect" and "cd" that the other virsh did are done here, too, without a word. */
+/* Of a line that the other virsh got: where it is now, and at which connection. */
+static void remember(struct feed *feed, const char *text)
+{
+	const char *end;
+
+	for (const char *p = text; ; p = end + 1) {
+		end = command_end(p);
+		if (command_starts_with(p, end, "connect")) {
+			free(feed->connect);
+			feed->connect = strndup(p, (size_t)(end - p));
+		} else if (command_starts_with(p, end, "cd")) {
+			feed->cds = reallocarray(feed->cds, feed->nr_cds + 1, sizeof(*feed->cds));
+			if (!feed->cds)
+				abort();	/* nobody would know where it goes on */
+			feed->cds[feed->nr_cds++] = strndup(p, (size_t)(end - p));
+		}
+		if (!*end)
+			return;
+	}
+}
+
+/* There this shell goes, too. */
 static void take_over(struct cli_ctl *ctl, struct feed *feed)
 {
 	bool quiet = ctl->quiet;
 
 	ctl->quiet = true;
-	if (feed->cd)
-		run_own(ctl, feed->cd);
+	for (size_t i = 0; i < feed->nr_cds; i++)
+		run_own(ctl, feed->cds[i]);
 	if (feed->connect)
 		run_own(ctl, feed->connect);
 	ctl->quiet = quiet;
+}
+
+static void feed_free(struct feed *feed)
+{
+	for (size_t i = 0; i < feed->nr_cds; i++)
+		free(feed->cds[i]);
+	free(feed->cds);
+	free(feed->connect);
 }
 
 static bool feed_line(struct feed *feed, const char *line, size_t len)
@@ -477,10 +495,11 @@ static bool feed_lines(struct feed *feed, char **argv, char **line)
 	ssize_t len;
 
 	while (!quit && (len = getline(line, &room, stdin)) > 0) {
-		look_at_line(feed, *line, &ours, &quit);
+		look_at_line(*line, &ours, &quit);
 		if (ours || (!feed->pid && feed_start(feed, argv) != CLI_OK))
 			return ours;
 		quit |= !feed_line(feed, *line, (size_t)len);
+		remember(feed, *line);
 	}
 	/* also without a line there are its greeting and its good-bye */
 	if (!feed->pid)
@@ -505,8 +524,7 @@ static int shell_front(struct cli_ctl *ctl)
 		if (!run_line(ctl, line, &r))
 			r = shell_pipe(ctl, r);
 	}
-	free(feed.connect);
-	free(feed.cd);
+	feed_free(&feed);
 	free(line);
 	return r;
 }

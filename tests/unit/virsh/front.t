@@ -123,6 +123,9 @@ ok((out, err, code) == ("db\n\n", "", 0), "echo pzone-list | virsh", out + err)
 out, err, code, changes = front(["-q"], stdin="domstate off\ncd /\npzone-list off --name; pwd\ndomstate demo\n")
 ok(out.split("virsh # ")[-1].split() == ["db", "/", "running"] and "shut off" in out and not err and code == 0,
    "a script with both, cd in it", out + err)
+for script in ("cd /usr\ncd share\n", "cd /; cd usr\ncd share; ", "cd /usr\npwd; cd share; cd ../share; "):
+    out, err, _, _ = front(["-q"], stdin=script + "pzone-list off --name; pwd\n")
+    ok(out.split()[-2:] == ["db", "/usr/share"] and not err, "cd upon cd: " + repr(script), out + err)
 out, err, code, _ = front([], stdin="connect test:///default\nlist --name\npzone-list test\ndomstate nosuch\n")
 ok("error: domain 'test' has no pool" in err and code == 1, "connect in it, the last one's status", out + err)
 out, err, code, _ = front([], stdin="pzone-define off - --config\n<class name='web' pool='ua-fast'>"
