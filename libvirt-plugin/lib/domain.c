@@ -137,6 +137,36 @@ static int check_same_align(const struct pzone_def *def, const struct pzone_live
 			 pzone_size_format(wanted, false, then, sizeof(then)));
 }
 
+/* Do the sizes and limits of those of defs that are this pool's fit it? */
+static int check_live_pool(const struct pzone_defs *defs, const struct pzone_live *live,
+			   const struct pzone_live_pool *pool, struct pzone_error *err)
+{
+	uint64_t more = 0, freed = pool->available_bytes;
+	const struct pzone_live_class *cls;
+	const struct pzone_def *def;
+	char a[32], b[32];
+	int rc = 0;
+
+	for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
+		if (strcmp(def->pool, pool->name))
+			continue;
+		cls = pzone_live_class_find(live, def->name);
+		freed += cls ? cls->size_bytes : 0;
+		more = def->size_bytes > UINT64_MAX - more ? UINT64_MAX : more + def->size_bytes;
+	}
+	/* said first: a limit may follow its size */
+	if (more > freed)
+		return pzl_error(err, -ENOSPC, PZONE_ERR_NO_SPACE,
+				 "the new sizes take %s of pool '%s' and only %s are left for them: make them or other classes smaller",
+				 pzone_size_format(more, false, a, sizeof(a)), pool->name,
+				 pzone_size_format(freed, false, b, sizeof(b)));
+	for (size_t i = 0; !rc && (def = pzone_defs_get(defs, i)); i++)
+		if (!strcmp(def->pool, pool->name))
+			rc = pzl_check_limit_fits(def->name, def->limit_bytes, pool->name,
+						  pool->size_bytes, err);
+	return rc;
+}
+
 /* Would the device take all of defs? The device's own sizes count here, not the
  * metadata's: they may have been resized since. */
 static int check_live(const struct pzone_defs *defs, const struct pzone_live *live,
@@ -146,7 +176,7 @@ static int check_live(const struct pzone_defs *defs, const struct pzone_live *li
 	const struct pzone_live_class *cls;
 	const struct pzone_live_pool *pool;
 	const struct pzone_def *def;
-	int rc;
+	int rc = 0;
 
 	if (pzone_live_pool_count(live) == 0) {
 		struct pzone_pools *pools = NULL;
@@ -177,30 +207,9 @@ static int check_live(const struct pzone_defs *defs, const struct pzone_live *li
 		if (rc)
 			return rc;
 	}
-	for (size_t p = 0; (pool = pzone_live_pool_at(live, p)); p++) {
-		uint64_t more = 0, freed = pool->available_bytes;
-		char a[32], b[32];
-
-		for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++) {
-			if (strcmp(def->pool, pool->name))
-				continue;
-			cls = pzone_live_class_find(live, def->name);
-			freed += cls ? cls->size_bytes : 0;
-			more = def->size_bytes > UINT64_MAX - more ? UINT64_MAX :
-								     more + def->size_bytes;
-		}
-		for (size_t i = 0; (def = pzone_defs_get(defs, i)); i++)
-			if (!strcmp(def->pool, pool->name) && more <= freed &&
-			    pzl_check_limit_fits(def->name, def->limit_bytes, pool->name,
-						 pool->size_bytes, err))
-				return -EINVAL;
-		if (more > 0 && more > freed)
-			return pzl_error(err, -ENOSPC, PZONE_ERR_NO_SPACE,
-					 "the new sizes take %s of pool '%s' and only %s are left for them: make them or other classes smaller",
-					 pzone_size_format(more, false, a, sizeof(a)), pool->name,
-					 pzone_size_format(freed, false, b, sizeof(b)));
-	}
-	return 0;
+	for (size_t p = 0; !rc && (pool = pzone_live_pool_at(live, p)); p++)
+		rc = check_live_pool(defs, live, pool, err);
+	return rc;
 }
 
 static int apply_one(virDomainPtr dom, const struct pzone_def *def,

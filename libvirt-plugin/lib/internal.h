@@ -39,10 +39,10 @@ int pzl_check_aligned(const char *what, const char *name, uint64_t size_bytes,
 		      uint64_t align_bytes, struct pzone_error *err);
 /* The same of all of a definition, and the align itself. */
 int pzl_check_def_align(const struct pzone_def *def, struct pzone_error *err);
-/* Size, guarantee and limit are blocks of the pool, and align is one at least. */
 /* The device refuses more. */
 int pzl_check_limit_fits(const char *name, uint64_t limit_bytes, const char *pool,
 			 uint64_t pool_bytes, struct pzone_error *err);
+/* Size, guarantee and limit are blocks of the pool, and align is one at least. */
 int pzl_check_def_blocks(const struct pzone_def *def, const char *pool, uint64_t block_bytes,
 			 struct pzone_error *err);
 int pzl_check_bounds(const char *name, uint64_t size_bytes, uint64_t guarantee_bytes,

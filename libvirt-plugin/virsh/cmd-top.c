@@ -222,8 +222,9 @@ static void add_class(struct lines *l, int width, struct json_object *domain,
 	pressure_text(cls, was, now->when_us - old->when_us, pressure, sizeof(pressure));
 	last_text(cls, last, sizeof(last));
 	add_line(l, "%s %s %5s %5s %5s [%s] %5s %s", name_column(str(domain, "name"), dom),
-		 name_column(str(cls, "name"), name), show_brief(u64(cls, "size"), size), show_brief(used, use),
-		 show_brief(u64(cls, "limit"), limit), graph, pressure, last);
+		 name_column(str(cls, "name"), name), show_brief(u64(cls, "size"), size),
+		 show_brief(used, use), show_brief(u64(cls, "limit"), limit), graph, pressure,
+		 last);
 }
 
 static void add_budgets(struct lines *l, struct json_object *root)

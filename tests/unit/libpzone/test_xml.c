@@ -88,7 +88,7 @@ static void test_size_format(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const good[] = { "a", "0", "db", "a_b.c-d",
+	static const char *const good[] = { "a", "0", "db", "a_b.c-d", "shared",
 					    "abcdefghijklmnopqrstuvwxyz01234" };
 	static const char *const bad[] = { "", "A", "_a", ".a", "-a", "a b", "a/b", "none",
 					   "memmap", "abcdefghijklmnopqrstuvwxyz012345",
