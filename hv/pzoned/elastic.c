@@ -601,7 +601,33 @@ struct held {
 	uint64_t bytes, guaranteed;
 };
 
-static struct held held_of(size_t group, const char *without_uuid);
+/* With the lock. What the pools of a budget hold, and what they are promised. */
+static struct held held_of(size_t group, const char *without_uuid)
+{
+	struct held held = { 0 };
+	GHashTableIter iter;
+	struct domain *d;
+
+	g_hash_table_iter_init(&iter, domains);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
+		if (without_uuid && !strcmp(without_uuid, d->uuid))
+			continue;
+		for (size_t p = 0; p < d->nr_pools; p++) {
+			const struct balance_pool *pool = &d->pools[p];
+
+			if (pool->group != group)
+				continue;
+			held.bytes += pool->memmap;
+			held.guaranteed += d->promised[p];
+			for (size_t i = 0; i < pool->nr_classes; i++) {
+				const struct balance_class *cls = &pool->classes[i];
+
+				held.bytes += MAX(MAX(cls->size, cls->actual), cls->may_have);
+			}
+		}
+	}
+	return held;
+}
 
 /*
  * With the lock. By a decision of ours no budget is exceeded, but by hand, by a start past
@@ -684,35 +710,7 @@ size_t elastic_take(const char *uuid, bool urgent, struct elastic_order **ret_or
 	return orders ? nr : 0;
 }
 
-/* --- looking --- */
-
-/* With the lock. What the pools of a budget hold, and what they are promised. */
-static struct held held_of(size_t group, const char *without_uuid)
-{
-	struct held held = { 0 };
-	GHashTableIter iter;
-	struct domain *d;
-
-	g_hash_table_iter_init(&iter, domains);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&d)) {
-		if (without_uuid && !strcmp(without_uuid, d->uuid))
-			continue;
-		for (size_t p = 0; p < d->nr_pools; p++) {
-			const struct balance_pool *pool = &d->pools[p];
-
-			if (pool->group != group)
-				continue;
-			held.bytes += pool->memmap;
-			held.guaranteed += d->promised[p];
-			for (size_t i = 0; i < pool->nr_classes; i++) {
-				const struct balance_class *cls = &pool->classes[i];
-
-				held.bytes += MAX(MAX(cls->size, cls->actual), cls->may_have);
-			}
-		}
-	}
-	return held;
-}
+/* --- has the host room for it? --- */
 
 /* With the lock. What was admitted lately and does not run yet. */
 static uint64_t admitted_to(size_t group, const char *without_uuid)
@@ -820,6 +818,8 @@ out:
 	pzone_defs_free(defs);
 	return rc;
 }
+
+/* --- looking --- */
 
 void elastic_visit(const struct elastic_visitor *visitor, void *opaque)
 {
