@@ -102,7 +102,8 @@ void elastic_counters(struct elastic_counters *ret);
  * May a domain with this XML start, as far as the host's budgets go? Its pools'
  * guarantees (fixed classes: sizes) and memory maps against what the running domains
  * are promised. -ENOSPC: err names class or domain, wanted and available. A domain
- * that is running counts once. Other errors are those of parsing the XML.
+ * that is running counts once. Other errors are those of parsing the XML. remember: it
+ * is about to, and what it is promised counts from now on, for a minute.
  */
 int elastic_admit(const char *domain_xml, bool remember, struct pzone_error *err);
 

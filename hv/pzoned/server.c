@@ -99,6 +99,7 @@ static enum MHD_Result handle(void *opaque, struct MHD_Connection *conn, const c
 			      size_t *data_len, void **ret_req)
 {
 	bool only_metrics = opaque != NULL, get = !strcmp(method, "GET");
+	bool starts = !strcmp(url, "/v1/admit");
 	struct request *req = *ret_req;
 
 	(void)version;
@@ -119,12 +120,12 @@ static enum MHD_Result handle(void *opaque, struct MHD_Connection *conn, const c
 		return get ? reply(conn, MHD_HTTP_OK, TYPE_JSON, metrics_status()) :
 			     refuse(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
 	/* The same question from who is about to start it, and from who only wants to know. */
-	if (!only_metrics && (!strcmp(url, "/v1/admit") || !strcmp(url, "/v1/fits"))) {
+	if (!only_metrics && (starts || !strcmp(url, "/v1/fits"))) {
 		if (strcmp(method, "POST"))
 			return refuse(conn, MHD_HTTP_METHOD_NOT_ALLOWED, "POST only\n");
 		if (req->too_long)
 			return refuse(conn, MHD_HTTP_CONTENT_TOO_LARGE, "16 MiB at most\n");
-		return reply(conn, MHD_HTTP_OK, TYPE_JSON, admit_text(req, !strcmp(url, "/v1/admit")));
+		return reply(conn, MHD_HTTP_OK, TYPE_JSON, admit_text(req, starts));
 	}
 	return refuse(conn, MHD_HTTP_NOT_FOUND, "there are /metrics, /v1/status, /v1/admit and /v1/fits\n");
 }
