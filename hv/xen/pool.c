@@ -126,7 +126,7 @@ static const struct pz_ops ops = {
 
 /* --- the store --- */
 
-static bool put_state(struct pool *pool, xs_transaction_t t)
+static bool put_state(struct pool *pool, xs_transaction_t t, unsigned int *ret_nr_chunks)
 {
 	struct xend *xend = pool->domain->xend;
 	g_autofree char *text = NULL;
@@ -152,7 +152,7 @@ static bool put_state(struct pool *pool, xs_transaction_t t)
 
 		good = xs_del(xend, t, pool->own_dir, key);
 	}
-	pool->nr_chunks = n;
+	*ret_nr_chunks = n;
 	return good && (!pool->reply || xs_put(xend, t, pool->own_dir, "reply", pool->reply)) &&
 	       xs_del(xend, t, pool->own_dir, "pending");
 }
@@ -188,6 +188,7 @@ static bool try_commit(struct pool *pool, GHashTable *keys, uint32_t generation)
 {
 	struct xend *xend = pool->domain->xend;
 	g_autofree char *number = g_strdup_printf("%" PRIu32, generation);
+	unsigned int nr_chunks;
 	xs_transaction_t t;
 	bool good;
 
@@ -195,11 +196,14 @@ static bool try_commit(struct pool *pool, GHashTable *keys, uint32_t generation)
 	t = xs_transaction_start(xend->xs);
 	if (!t)
 		return false;
-	good = put_state(pool, t) && put_layout(pool, t, keys) &&
+	good = put_state(pool, t, &nr_chunks) && put_layout(pool, t, keys) &&
 	       (!pool->reply || xs_put(xend, t, pool->dir, "reply", pool->reply)) &&
 	       (generation == pool->published_generation ||
 		xs_put(xend, t, pool->dir, "generation", number));
-	return xs_transaction_end(xend->xs, t, !good) && good;
+	if (!xs_transaction_end(xend->xs, t, !good) || !good)
+		return false;
+	pool->nr_chunks = nr_chunks;
+	return true;
 }
 
 void pool_commit(struct pool *pool)
@@ -215,7 +219,8 @@ void pool_commit(struct pool *pool)
 		/* The domain is going away; what is not written is not promised. */
 		say("%s: pool %s: can't write to the store: %s\n", pool->domain->name, pool->name,
 		    g_strerror(errno));
-		break;
+		g_hash_table_unref(keys);
+		return;
 	}
 	g_hash_table_unref(pool->published);
 	pool->published = keys;
