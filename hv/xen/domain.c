@@ -219,7 +219,8 @@ static void write_own(struct domain *domain)
 static bool load_pools(struct domain *domain, uint64_t end)
 {
 	struct xend *xend = domain->xend;
-	g_auto(GStrv) names = xs_list(xend, domain->own_dir);
+	g_autofree char *pools = g_strdup_printf("%s/pool", domain->own_dir);
+	g_auto(GStrv) names = xs_list(xend, pools);
 	uint64_t id = 0, addr, base_kib;
 	bool same;
 
@@ -229,7 +230,7 @@ static bool load_pools(struct domain *domain, uint64_t end)
 	if (!xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib))
 		return false;
 	for (unsigned int i = 0; names[i]; i++) {
-		g_autofree char *dir = g_strdup_printf("%s/%s", domain->own_dir, names[i]);
+		g_autofree char *dir = g_strdup_printf("%s/%s", pools, names[i]);
 		g_autofree char *err = NULL;
 		struct pool *pool;
 

@@ -416,7 +416,7 @@ static struct pool *pool_alloc(struct domain *domain, const char *name)
 	pool->name = g_strdup(name);
 	pool->block_size = POOL_BLOCK;
 	pool->dir = g_strdup_printf("/local/domain/%u/pzone/%s", domain->id, name);
-	pool->own_dir = g_strdup_printf("%s/%s", domain->own_dir, name);
+	pool->own_dir = g_strdup_printf("%s/pool/%s", domain->own_dir, name);
 	pool->published = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	pool->errors = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	pool->event_seqs = g_hash_table_new(NULL, NULL);

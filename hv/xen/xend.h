@@ -11,8 +11,9 @@
  * transaction as what the guest sees: so we can be killed at any time.
  *
  *   /local/domain/<id>/pzone/<pool>/   what the guest sees (store.h)
- *   /tool/pzone/<uuid>/                our own: the domain's ordinary memory, the
- *                                      core's state, what is being done just now
+ *   /tool/pzone/<uuid>/                our own: the domain's ordinary memory, and in
+ *                                      pool/<pool>/ the core's state and what is being
+ *                                      done just now
  */
 #ifndef PZONE_XEN_XEND_H
 #define PZONE_XEN_XEND_H
