@@ -23,13 +23,23 @@
 /* Below 4 GiB a PVH or HVM domain has holes for devices. */
 #define POOL_LOWEST	(4ull << 30)
 
-int domain_set_max(struct domain *domain, int64_t more_kib)
+static uint64_t all_plugged_kib(const struct domain *domain)
 {
-	uint64_t kib = domain->base_kib + more_kib;
+	uint64_t kib = 0;
 
 	for (unsigned int i = 0; i < domain->pools->len; i++)
 		kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
-	return memory_set_max(domain->xend->xch, domain->id, kib);
+	return kib;
+}
+
+uint64_t domain_max_kib(const struct domain *domain)
+{
+	return domain->base_kib + all_plugged_kib(domain);
+}
+
+int domain_set_max(struct domain *domain, int64_t more_kib)
+{
+	return memory_set_max(domain->xend->xch, domain->id, domain_max_kib(domain) + more_kib);
 }
 
 struct pool *domain_pool(const struct domain *domain, const char *name)
@@ -360,11 +370,7 @@ static void adopt(struct xend *xend, const struct memory_domain *from)
 /* The maximum is ours to keep; what somebody else (xl mem-set) made of it is the base. */
 static void update_max(struct domain *domain, uint64_t max_kib)
 {
-	uint64_t kib = domain->base_kib;
-
-	for (unsigned int i = 0; i < domain->pools->len; i++)
-		kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
-	if (max_kib == kib || !domain->pools->len)
+	if (max_kib == domain_max_kib(domain) || !domain->pools->len)
 		return;
 	say("%s: its maximum was set to %" PRIu64 " MiB, which is taken for memory without pools\n",
 	    domain->name, max_kib >> 10);
@@ -377,13 +383,9 @@ static void update(struct domain *domain, const struct memory_domain *now)
 {
 	domain->shutdown = now->shutdown;
 	if (now->suspended && !domain->suspended) {
-		g_autofree char *plugged = NULL;
-		uint64_t kib = 0;
+		g_autofree char *plugged = g_strdup_printf("%" PRIu64, all_plugged_kib(domain));
 
-		for (unsigned int i = 0; i < domain->pools->len; i++)
-			kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
 		domain->suspended = true;
-		plugged = g_strdup_printf("%" PRIu64, kib);
 		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", plugged);
 	}
 	if (domain->suspended && !now->shutdown) {

@@ -31,7 +31,7 @@ int memory_domain(xc_interface *xch, uint32_t id, struct memory_domain *ret);
 
 /* First byte behind everything that the domain has, in guest-physical addresses. */
 int memory_end(xc_interface *xch, uint32_t id, uint64_t *ret_addr);
-/* The hypervisor's page tables for this much more: KiB that they may have more. */
+/* Let the hypervisor have page tables for this much more of the domain. 0 or -errno. */
 int memory_grow_tables(xc_interface *xch, uint32_t id, uint64_t bytes);
 int memory_set_max(xc_interface *xch, uint32_t id, uint64_t kib);
 

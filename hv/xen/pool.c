@@ -86,13 +86,10 @@ static int op_unplug(void *opaque, uint32_t first, uint32_t nr)
 	struct pool *pool = opaque;
 	struct domain *domain = pool->domain;
 	const uint64_t size = nr * pool->block_size;
-	uint64_t enough_kib = domain->base_kib;
 
 	pool->plugged_kib -= size >> 10;
-	for (unsigned int i = 0; i < domain->pools->len; i++)
-		enough_kib += ((struct pool *)g_ptr_array_index(domain->pools, i))->plugged_kib;
 	memory_depopulate(domain->xend->xch, domain->id, pool->addr + first * pool->block_size,
-			  size, enough_kib);
+			  size, domain_max_kib(domain));
 	domain_set_max(domain, 0);
 	clear_error(pool, first);
 	return 0;

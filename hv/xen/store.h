@@ -17,7 +17,6 @@
 #include "pz_core.h"
 #include "virtio_pzone.h"
 
-#define STORE_MAX_VALUE		2048	/* longer ones no guest can write */
 #define STORE_CHUNK		3000	/* longest value that we write */
 #define STORE_REQ_ROOM		(sizeof(struct virtio_pzone_req) + \
 				 VIRTIO_PZONE_MAX_ENTRIES * sizeof(struct virtio_pzone_extent))

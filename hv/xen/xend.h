@@ -33,7 +33,7 @@ struct xend {
 	xc_interface *xch;
 	const char *conf_dir;
 	GPtrArray *domains;		/* struct domain */
-	guint hurry;			/* timer of domains_hurry(), or 0 */
+	guint hurry;			/* timer of hurry(), or 0 */
 };
 
 struct domain {
@@ -108,6 +108,8 @@ bool domains_update(struct xend *xend);
 void domains_clean(struct xend *xend);
 struct domain *domain_find(struct xend *xend, const char *name_id_or_uuid);
 struct pool *domain_pool(const struct domain *domain, const char *name);
+/* Without pools, and what is plugged. */
+uint64_t domain_max_kib(const struct domain *domain);
 /* Bring the maximum in line: after more_kib were plugged, or before. */
 int domain_set_max(struct domain *domain, int64_t more_kib);
 void domain_apply_conf(struct domain *domain);

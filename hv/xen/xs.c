@@ -17,7 +17,7 @@ char *xs_get(struct xend *xend, xs_transaction_t t, const char *dir, const char 
 
 	if (!data)
 		return NULL;
-	/* A guest's NUL in the middle ends it, which no parser takes for right. */
+	/* A NUL in the middle ends it: what a guest wrote behind it is not there. */
 	text = g_strndup(data, len);
 	free(data);
 	return text;
