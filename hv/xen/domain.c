@@ -88,9 +88,10 @@ static void domain_free(gpointer data)
 	g_free(domain);
 }
 
-GPtrArray *domains_new(void)
+void domains_init(struct xend *xend)
 {
-	return g_ptr_array_new_with_free_func(domain_free);
+	xend->domains = g_ptr_array_new_with_free_func(domain_free);
+	xend->refused = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 }
 
 /* --- classes as configured --- */
@@ -332,6 +333,21 @@ static bool restoring(struct xend *xend, const struct memory_domain *from)
 	return true;
 }
 
+/* Its configuration is wrong: that is said once, though it is read each second. */
+static void refuse(struct xend *xend, uint32_t id, const char *name, const char *why)
+{
+	if (!why || !g_strcmp0(g_hash_table_lookup(xend->refused, GUINT_TO_POINTER(id)), why))
+		return;
+	say("%s: %s\n", name, why);
+	g_hash_table_insert(xend->refused, GUINT_TO_POINTER(id), g_strdup(why));
+}
+
+static gboolean is_gone(gpointer id, gpointer unused, gpointer there)
+{
+	(void)unused;
+	return !g_hash_table_contains(there, id);
+}
+
 /* A domain that we do not know yet: has it a configuration? */
 static void adopt(struct xend *xend, const struct memory_domain *from)
 {
@@ -348,8 +364,7 @@ static void adopt(struct xend *xend, const struct memory_domain *from)
 		return;
 	conf = conf_load(xend->conf_dir, name, &err);
 	if (!conf) {
-		if (err)
-			say("%s: %s\n", name, err);
+		refuse(xend, from->id, name, err);
 		return;
 	}
 	domain = domain_new(xend, from, name);
@@ -436,6 +451,7 @@ bool domains_update(struct xend *xend)
 	} while (nr == BATCH);
 	if (nr < 0)
 		return hurry;
+	g_hash_table_foreach_remove(xend->refused, is_gone, there);
 	for (unsigned int i = xend->domains->len; i-- > 0;) {
 		struct domain *domain = g_ptr_array_index(xend->domains, i);
 

@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 	}
 	if (!lock(run_dir) || !connect_xen(&xend))
 		return 1;
-	xend.domains = domains_new();
+	domains_init(&xend);
 	look_at_domains(&xend);
 	domains_clean(&xend);
 	if (server_start(&xend, socket_path, &err)) {

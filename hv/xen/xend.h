@@ -33,6 +33,7 @@ struct xend {
 	xc_interface *xch;
 	const char *conf_dir;
 	GPtrArray *domains;		/* struct domain */
+	GHashTable *refused;		/* domain id -> what is wrong with its configuration */
 	guint hurry;			/* timer of hurry(), or 0 */
 };
 
@@ -102,7 +103,7 @@ const char *pool_guest(const struct pool *pool);
 uint32_t pool_blocks(const struct pool *pool, uint64_t bytes);
 
 /* --- domain.c --- */
-GPtrArray *domains_new(void);
+void domains_init(struct xend *xend);
 /* True: look again very soon, because a domain is being restored. */
 bool domains_update(struct xend *xend);
 void domains_clean(struct xend *xend);
