@@ -116,7 +116,7 @@ fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, thre
 test-pzoned: all ## pzoned killed at every step, QEMUs that hang, three VMs in permanent OOM (25 min)
 	@exec $(prove) tests/pzoned/*.t
 
-test-xen: tools guest ## Xen: a PVH domain of a nested Xen has classes (10 min, a kernel and 100 MB more the first time)
+test-xen: tools guest ## Xen: a PVH domain of a nested Xen has classes (10 min, a kernel and 90 MB more the first time)
 	@tests/xen/run $(prove) tests/xen/*.t
 
 demo-xen: tools guest ## Xen: boot it inside QEMU and show a domain with classes (3 min, the same)

@@ -54,7 +54,8 @@ static bool read_pool(GKeyFile *file, const char *group, struct conf_pool *pool,
 		return false;
 	}
 	if (pool->requested > pool->size) {
-		*err = g_strdup_printf("[%s] requested is more than size", group);
+		*err = g_strdup_printf("[%s] requested = %" G_GUINT64_FORMAT " is more than size = %" G_GUINT64_FORMAT,
+				       group, pool->requested, pool->size);
 		return false;
 	}
 	if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
