@@ -181,6 +181,18 @@ class QMP:
         self.sock.close()
 
 
+def end_qemu(proc):
+    """End a QEMU that was started here, if it runs."""
+    if not proc or proc.poll() is not None:
+        return
+    proc.send_signal(signal.SIGTERM)
+    try:
+        proc.wait(5)
+    except subprocess.TimeoutExpired:
+        proc.kill()
+        proc.wait()
+
+
 class VM:
     """A running test guest. See the head of this file."""
 
@@ -331,13 +343,7 @@ class VM:
             self.agent.close()
         if self.qmp:
             self.qmp.close()
-        if self.proc and self.proc.poll() is None:
-            self.proc.send_signal(signal.SIGTERM)
-            try:
-                self.proc.wait(5)
-            except subprocess.TimeoutExpired:
-                self.proc.kill()
-                self.proc.wait()
+        end_qemu(self.proc)
         self.agent = self.qmp = self.proc = None
         if self.dir:
             if os.environ.get('PZONE_KEEP'):

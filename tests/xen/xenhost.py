@@ -29,7 +29,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, 'tests/guest'))
 from agent import Agent, AgentError  # noqa: E402
-from vm import COMPLAINTS  # noqa: E402
+import vm  # noqa: E402
 
 BUILD = os.environ.get('PZONE_BUILD', os.path.join(TOP, 'build'))
 SLOW = float(os.environ.get('PZONE_SLOW', '1'))
@@ -38,12 +38,6 @@ MiB = 1 << 20
 # Dom0's own memory; the rest of the machine is for guests.
 HOST_MIB = 2048
 DOM0_MIB = 640
-
-
-# Of vm.py's, what a guest's log must not hold.
-def complaints(log):
-    return [line for line in log.splitlines()
-            if COMPLAINTS.search(line) and 'Call Trace' not in line]
 
 
 class XenError(Exception):
@@ -57,6 +51,11 @@ class Guest:
         self.host = host
         self.name = name
         self.agent = None
+        # for complaints()
+        self.expected = []
+        self.checked = 0
+        self.killed = set()
+        self.log = ''
 
     def domid(self):
         return int(self.host.sh('xl domid %s' % self.name))
@@ -84,9 +83,12 @@ class Guest:
             job.wait_output(until, timeout * SLOW)
         return job
 
-    def complaints(self):
-        """What the kernel's log says that it should not."""
-        return complaints(self.sh('dmesg'))
+    def console(self):
+        """All that its kernel has said; the console itself is the agent's."""
+        self.log += self.sh('dmesg -c') + '\n'
+        return self.log
+
+    complaints = vm.VM.complaints
 
 
 class XenHost:
@@ -151,13 +153,7 @@ class XenHost:
     def stop(self):
         if self.agent:
             self.agent.close()
-        if self.proc and self.proc.poll() is None:
-            self.proc.send_signal(signal.SIGTERM)
-            try:
-                self.proc.wait(5)
-            except subprocess.TimeoutExpired:
-                self.proc.kill()
-                self.proc.wait()
+        vm.end_qemu(self.proc)
         self.proc = self.agent = None
         if self.dir and not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
