@@ -113,7 +113,7 @@ static int add_extents(struct pzone_layout *layout, u32 class_id, char *text)
 	int rc;
 
 	for (p = text; *p; p++)
-		n += *p == ' ';
+		n += !!isspace(*p);
 	if (layout->nr_extents + n > MAX_LAYOUT)
 		return -E2BIG;
 	extents = kvmalloc_array(layout->nr_extents + n, sizeof(*extents), GFP_KERNEL);
@@ -448,19 +448,27 @@ static void scan(void)
 	}
 }
 
-/* Our own answers are no news. */
+/* "/reply" of "pzone/ua/reply"; NULL for what is no pool's key. */
+static const char *pool_key(const char *path)
+{
+	const char *name = strchr(path, '/');
+
+	return name ? strchr(name + 1, '/') : NULL;
+}
+
+/* Our own answers are no news. (A pool may be called "guest", too.) */
 static bool will_handle(struct xenbus_watch *watch, const char *path, const char *token)
 {
-	return !strstr(path, "/guest");
+	const char *key = pool_key(path);
+
+	return !key || !str_has_prefix(key, "/guest");
 }
 
 static void changed(struct xenbus_watch *watch, const char *path, const char *token)
 {
-	const char *name = path + strlen(DIR) + 1, *key;
-	struct xen_pzone *xp;
+	const char *name = path + strlen(DIR) + 1, *key = pool_key(path);
+	struct xen_pzone *xp = key ? find_pool(name, key - name) : NULL;
 
-	key = strlen(path) > strlen(DIR) ? strchr(name, '/') : NULL;
-	xp = key ? find_pool(name, key - name) : NULL;
 	if (!xp) {
 		scan();
 	} else if (!strcmp(key, "/reply")) {
