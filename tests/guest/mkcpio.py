@@ -50,15 +50,12 @@ def main():
                      % (ino, kind))
     out.append(entry(0, 'TRAILER!!!', 0))
     tmp = sys.argv[1] + '.tmp'
-    if not sys.argv[1].endswith('.gz'):
-        with open(tmp, 'wb') as raw:
-            raw.write(b''.join(out))
-        os.replace(tmp, sys.argv[1])
-        return
-    with open(tmp, 'wb') as raw:
+    data = b''.join(out)
+    if sys.argv[1].endswith('.gz'):
         # level 1: the guest under emulation pays for every byte unpacked
-        with gzip.GzipFile('', 'wb', 1, raw, mtime=0) as f:
-            f.write(b''.join(out))
+        data = gzip.compress(data, 1, mtime=0)
+    with open(tmp, 'wb') as f:
+        f.write(data)
     os.replace(tmp, sys.argv[1])
 
 

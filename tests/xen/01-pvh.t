@@ -181,7 +181,7 @@ class Test(Tap):
 
     def refusals(self):
         self.virsh_fails(('pzone-resize', 'demo', 'db', '450MiB'), 'limit', 'more than the limit is refused')
-        self.virsh_fails(('pzone-resize', 'demo', 'db', '31MiB'), '', 'an odd size is refused')
+        self.virsh_fails(('pzone-resize', 'demo', 'db', '33MiB'), 'multiple', 'an odd size is refused')
         self.virsh_fails(('pzone-resize', 'demo', 'nix', '32MiB'), "nix", 'an unknown class is refused')
         self.virsh_fails(('pzone-list', 'nix'), "nix", 'an unknown domain is refused')
         self.virsh_fails(('pzone-resize', 'demo', 'db', '96MiB', '--config'), 'file of pzone-xend',
@@ -198,10 +198,14 @@ class Test(Tap):
             time.sleep(0.3)
         owner = host.sh('xenstore-ls -p %s | grep guest' % base)
         self.ok(re.search(r'\(n%d\)' % fake.domid(), owner), 'guest/ belongs to the guest', owner)
+        # "(n0,r5)": the owner, with what all others may, and then who may what
         perms = host.sh('xenstore-ls -p %s | grep -v guest' % base)
-        self.ok(not re.search(r'\((b|w|n%d)' % fake.domid(), perms), 'the guest can write nothing else', perms)
-        own = host.sh('xenstore-ls -p /tool | head -n 3')
-        self.ok('r%d' % fake.domid() not in own, 'what the controller keeps it can not even read', own)
+        self.ok('(n0,r%d)' % fake.domid() in perms, 'the guest can read the rest', perms)
+        self.ok(not re.search(r'\((n%d\b|[^()]*[bw]\d)' % fake.domid(), perms),
+                'and write nothing of it', perms)
+        own = host.sh('xenstore-ls -p /tool/pzone')
+        self.ok('state-0' in own and not re.search(r'\([^()]*([rbw]\d|n%d\b)' % fake.domid(), own),
+                'what the controller keeps it can not even read', own)
         mem = host.mem_mib('liar')
         seq = 0
 

@@ -459,8 +459,6 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int fd, sig;
 
-	(void)argc;
-
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "-1000", 5) != 5)
 		die("oom_score_adj");
@@ -473,7 +471,7 @@ int main(int argc, char **argv)
 	in = malloc(MAX_REQUEST + MAX_LINE + 2);
 	if (sig < 0 || !in)
 		die("start");
-	if (argv[1])
+	if (argc > 1)
 		port = tty_open(argv[1]);
 	while (port < 0 && (port = port_open()) < 0)
 		usleep(200 * 1000);
