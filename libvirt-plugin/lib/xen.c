@@ -107,7 +107,8 @@ static char *receive_line(int fd)
 		ssize_t n = recv(fd, text + len, room - len - 1, 0);
 
 		if (n <= 0) {
-			errno = n ? errno : ECONNRESET;
+			/* EAGAIN is how SO_RCVTIMEO says that its time is over. */
+			errno = !n ? ECONNRESET : errno == EAGAIN ? ETIMEDOUT : errno;
 			break;
 		}
 		len += n;
@@ -117,6 +118,7 @@ static char *receive_line(int fd)
 		if (room - len > 1)
 			continue;
 		room *= 2;
+		errno = EMSGSIZE;
 		grown = room <= REPLY_MAX ? realloc(text, room) : NULL;
 		if (!grown)
 			break;
@@ -204,6 +206,8 @@ static int write_node(json_object *domains, char *path, struct pzone_error *err)
 		rc = pzl_error(err, -EIO, PZONE_ERR_IO, "can't write %s: %s", path, strerror(errno));
 	if (file)
 		fclose(file);
+	if (rc && fd >= 0)
+		unlink(path);
 	xmlFreeDoc(doc);
 	return rc;
 }

@@ -35,6 +35,7 @@ virConnectPtr ctl_connect_quietly(struct cli_ctl *ctl)
 
 	if (ctl->conn)
 		return ctl->conn;
+	*ctl->why = '\0';
 	if (ctl->uri && !strcmp(ctl->uri, "xl:///")) {
 		ctl->conn = pzone_xl_open(&err);
 		if (!ctl->conn)
