@@ -226,31 +226,39 @@ static void write_own(struct domain *domain)
 	xs_del(domain->xend, XBT_NULL, domain->own_dir, "saved");
 }
 
+/* Of a pool that is in use the memory map at its end is plugged, at least. */
+static bool has_memory_in(struct xend *xend, const char *dir, const GStrv pools, uint64_t end)
+{
+	uint64_t addr;
+
+	for (unsigned int i = 0; pools[i]; i++) {
+		g_autofree char *pool = g_strdup_printf("%s/%s", dir, pools[i]);
+
+		if (xs_get_u64(xend, pool, "addr", &addr) && addr < end)
+			return true;
+	}
+	return false;
+}
+
 /* Pools that the store knows. False: there are none, or they are of another life. */
 static bool load_pools(struct domain *domain, uint64_t end)
 {
 	struct xend *xend = domain->xend;
 	g_autofree char *pools = g_strdup_printf("%s/pool", domain->own_dir);
 	g_auto(GStrv) names = xs_list(xend, pools);
-	uint64_t id = 0, addr, base_kib;
+	uint64_t id, base_kib;
 	bool same;
 
-	if (!xs_get_u64(xend, domain->own_dir, "domid", &id))
+	if (!xs_get_u64(xend, domain->own_dir, "domid", &id) ||
+	    !xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib))
 		return false;
 	same = id == domain->id;
-	if (!xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib))
+	if (!same && !has_memory_in(xend, pools, names, end))
 		return false;
 	for (unsigned int i = 0; names[i]; i++) {
-		g_autofree char *dir = g_strdup_printf("%s/%s", pools, names[i]);
 		g_autofree char *err = NULL;
-		struct pool *pool;
+		struct pool *pool = pool_load(domain, names[i], !same, &err);
 
-		if (!xs_get_u64(xend, dir, "addr", &addr))
-			continue;
-		/* The memory map is plugged always, at the pool's end. */
-		if (!same && end <= addr)
-			return false;
-		pool = pool_load(domain, names[i], !same, &err);
 		if (pool)
 			g_ptr_array_add(domain->pools, pool);
 		else
