@@ -233,35 +233,39 @@ static void set_reply(struct pool *pool, uint32_t seq, char *text)
 	pool->reply_seq = seq;
 }
 
-static void write_pending(struct pool *pool, const struct pz_extent *extents, uint32_t nr)
+static void reply_word(struct pool *pool, uint32_t seq, const char *word)
+{
+	struct pz_pool_info info;
+
+	pz_pool_info(pool->core, &info);
+	set_reply(pool, seq, store_reply_word(seq, word, info.generation));
+}
+
+/* False: what is not written down must not be done. */
+static bool write_pending(struct pool *pool, const struct pz_extent *extents, uint32_t nr)
 {
 	g_autofree char *text = store_extents(extents, nr);
 
-	xs_put(pool->domain->xend, XBT_NULL, pool->own_dir, "pending", text);
+	return !nr || xs_put(pool->domain->xend, XBT_NULL, pool->own_dir, "pending", text);
 }
 
 static void unplug_all(struct pool *pool, uint32_t seq)
 {
 	const uint32_t nr = pz_pool_actual(pool->core, 0, NULL, 0);
 	g_autofree struct pz_extent *all = g_new(struct pz_extent, nr + 1);
-	struct pz_pool_info info;
+	/* A list of all extents might be longer than a value may be. */
+	const struct pz_extent region = { .nr = pool_blocks(pool, pool->size) };
 
 	pz_pool_actual(pool->core, 0, all, nr);
-	if (op_busy(pool)) {
-		pz_pool_info(pool->core, &info);
-		set_reply(pool, seq, store_reply_word(seq, "busy", info.generation));
+	if (op_busy(pool) || !write_pending(pool, &region, MIN(nr, 1))) {
+		reply_word(pool, seq, "busy");
 		return;
 	}
-	/* A list of all extents might be longer than a value may be. */
-	pz_pool_info(pool->core, &info);
-	if (nr)
-		write_pending(pool, &(struct pz_extent) { .nr = info.nr_blocks }, 1);
 	for (uint32_t i = 0; i < nr; i++)
 		op_unplug(pool, all[i].first, all[i].nr);
 	pz_pool_all_unplugged(pool->core);
 	g_hash_table_remove_all(pool->errors);
-	pz_pool_info(pool->core, &info);
-	set_reply(pool, seq, store_reply_word(seq, "ack", info.generation));
+	reply_word(pool, seq, "ack");
 }
 
 static void change(struct pool *pool, const struct store_request *request)
@@ -273,8 +277,10 @@ static void change(struct pool *pool, const struct store_request *request)
 	ssize_t len;
 
 	nr = pz_pool_changes(pool->core, request->req, request->req_len, &plug, extents);
-	if (nr)
-		write_pending(pool, extents, nr);
+	if (!write_pending(pool, extents, nr)) {
+		reply_word(pool, request->seq, "busy");
+		return;
+	}
 	pool->doing = extents;
 	pool->nr_doing = nr;
 	len = pz_pool_handle_request(pool->core, request->req, request->req_len, resp,
@@ -287,7 +293,6 @@ static void handle_request(struct pool *pool)
 {
 	g_autofree char *text = xs_get(pool->domain->xend, XBT_NULL, pool->dir, "guest/request");
 	struct store_request request;
-	struct pz_pool_info info;
 	int rc;
 
 	if (!text)
@@ -296,8 +301,7 @@ static void handle_request(struct pool *pool)
 	if (rc == -ENOENT || (pool->reply && request.seq == pool->reply_seq))
 		return;
 	if (rc) {
-		pz_pool_info(pool->core, &info);
-		set_reply(pool, request.seq, store_reply_word(request.seq, "error", info.generation));
+		reply_word(pool, request.seq, "error");
 	} else if (request.unplug_all) {
 		unplug_all(pool, request.seq);
 	} else {
@@ -480,6 +484,16 @@ static void start(struct pool *pool)
 	xs_watch(pool->domain->xend->xs, guest, "guest");
 }
 
+static void grow_tables(struct pool *pool)
+{
+	const struct domain *domain = pool->domain;
+	const int rc = memory_grow_tables(domain->xend->xch, domain->id, pool->size);
+
+	if (rc)
+		say("%s: pool %s: can't have more memory for page tables: %s\n", domain->name,
+		    pool->name, g_strerror(-rc));
+}
+
 struct pool *pool_new(struct domain *domain, const struct conf_pool *conf, uint64_t addr,
 		      char **err)
 {
@@ -488,9 +502,7 @@ struct pool *pool_new(struct domain *domain, const struct conf_pool *conf, uint6
 
 	pool->addr = addr;
 	pool->size = conf->size;
-	if (memory_grow_tables(domain->xend->xch, domain->id, pool->size))
-		say("%s: pool %s: can't have more memory for page tables: %s\n", domain->name,
-		    pool->name, g_strerror(errno));
+	grow_tables(pool);
 	if (pz_pool_new(pool_blocks(pool, conf->size), pool->block_size,
 			pool_blocks(pool, conf->requested), &ops, pool, &pool->core, &perr)) {
 		*err = g_strdup(perr.msg);
@@ -568,8 +580,8 @@ struct pool *pool_load(struct domain *domain, const char *name, bool restored, c
 	}
 	load_reply(pool);
 	undo_pending(pool);
-	if (restored && memory_grow_tables(domain->xend->xch, domain->id, pool->size))
-		say("%s: pool %s: can't have more memory for page tables\n", domain->name, name);
+	if (restored)
+		grow_tables(pool);
 	pz_pool_info(pool->core, &info);
 	pool->plugged_kib = kib(pool, info.plugged);
 	start(pool);
