@@ -165,19 +165,19 @@ static void test_event(void **state)
 			fail_msg("'%s' is taken for an event", bad[i]);
 }
 
-static struct pz_pool *new_pool(void)
+static struct pz_pool *new_pool(uint32_t nr_blocks)
 {
 	struct pz_pool *pool;
 	struct pz_error err;
 
-	if (pz_pool_new(512, BLOCK, 512, NULL, NULL, &pool, &err))
+	if (pz_pool_new(nr_blocks, BLOCK, nr_blocks, NULL, NULL, &pool, &err))
 		fail_msg("%s", err.msg);
 	return pool;
 }
 
 static void create(struct pz_pool *pool, const char *name, uint32_t size)
 {
-	struct pz_class_spec spec = { .name = name, .size = size, .limit = 512 };
+	struct pz_class_spec spec = { .name = name, .size = size, .limit = MAX(size, 512) };
 	struct pz_error err;
 	uint32_t id;
 
@@ -200,7 +200,7 @@ static char *ask(struct pz_pool *pool, const char *text)
 /* From the text of a request to the text of its reply, with the real core between. */
 static void test_reply(void **state)
 {
-	struct pz_pool *pool = new_pool();
+	struct pz_pool *pool = new_pool(512);
 	g_autofree char *stale = NULL, *map = NULL, *twice = NULL, *both = NULL, *foreign = NULL;
 	g_autofree char *plug_map = NULL, *plug_db = NULL, *plug_foreign = NULL, *want = NULL;
 	struct pz_pool_info info;
@@ -229,7 +229,7 @@ static void test_reply(void **state)
 
 static void test_layout(void **state)
 {
-	struct pz_pool *pool = new_pool();
+	struct pz_pool *pool = new_pool(512);
 	GHashTable *keys;
 
 	(void)state;
@@ -245,6 +245,79 @@ static void test_layout(void **state)
 	assert_string_equal(g_hash_table_lookup(keys, "class/2/name"), "batch");
 	assert_non_null(g_hash_table_lookup(keys, "class/2/extents/0"));
 	assert_null(g_hash_table_lookup(keys, "class/2/extents/1"));
+	g_hash_table_unref(keys);
+	pz_pool_free(pool);
+}
+
+/* Ask for all of the extents, as many in one request as go into it. */
+static void change(struct pz_pool *pool, const char *verb, const struct pz_extent *all, uint32_t nr)
+{
+	struct pz_pool_info info;
+
+	for (uint32_t i = 0; i < nr; ) {
+		g_autoptr(GString) text = g_string_new(NULL);
+		g_autofree char *reply = NULL;
+
+		pz_pool_info(pool, &info);
+		g_string_printf(text, "1 %s %u", verb, info.generation);
+		for (int n = 0; n < VIRTIO_PZONE_MAX_ENTRIES && i < nr; n++, i++)
+			g_string_append_printf(text, " %u:%u+%u", all[i].class_id, all[i].first,
+					       all[i].nr);
+		reply = ask(pool, text->str);
+		if (!g_str_has_prefix(reply, "1 ack 0"))
+			fail_msg("%.60s: %.60s", text->str, reply);
+	}
+}
+
+/* A class that fills the places of 500 others has a list that no value can hold. */
+static void test_long_layout(void **state)
+{
+	enum { NR = 1000, SIZE = 2 };
+	struct pz_pool *pool = new_pool(NR * SIZE + 32);
+	struct pz_extent all[NR + 1], gone[NR / 2], got[NR];
+	g_autoptr(GString) joined = g_string_new(NULL);
+	struct pz_class_info big;
+	struct pz_error err;
+	GHashTable *keys;
+	uint32_t nr;
+
+	(void)state;
+	for (int i = 0; i < NR; i++) {
+		g_autofree char *name = g_strdup_printf("c%d", i);
+
+		create(pool, name, SIZE);
+	}
+	nr = pz_pool_wanted(pool, 0, all, NR + 1);
+	assert_int_equal(nr, NR + 1);
+	assert_int_equal(all[NR].class_id, VIRTIO_PZONE_CLASS_MEMMAP);
+	change(pool, "plug", &all[NR], 1);
+	change(pool, "plug", all, NR);
+	for (int i = 0; i < NR / 2; i++) {
+		struct pz_class_info info;
+
+		gone[i] = all[2 * i];
+		assert_int_equal(pz_class_by_id(pool, gone[i].class_id, &info), 0);
+		assert_int_equal(pz_class_destroy(pool, info.name, &err), 0);
+	}
+	change(pool, "unplug", gone, NR / 2);
+	create(pool, "big", NR / 2 * SIZE);
+	assert_int_equal(pz_class_find(pool, "big", &big), 0);
+	keys = store_layout(pool);
+	for (int n = 0; ; n++) {
+		g_autofree char *key = g_strdup_printf("class/%u/extents/%d", big.id, n);
+		const char *value = g_hash_table_lookup(keys, key);
+
+		if (!value)
+			break;
+		assert_true(strlen(value) <= STORE_CHUNK);
+		g_string_append_printf(joined, "%s%s", n ? " " : "", value);
+	}
+	assert_true(joined->len > STORE_CHUNK);
+	assert_int_equal(store_parse_extents(joined->str, got, NR), NR / 2);
+	for (int i = 0; i < NR / 2; i++) {
+		assert_int_equal(got[i].first, gone[i].first);
+		assert_int_equal(got[i].nr, SIZE);
+	}
 	g_hash_table_unref(keys);
 	pz_pool_free(pool);
 }
@@ -276,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_long_layout),
 		cmocka_unit_test(test_extents),
 	};
 
