@@ -20,6 +20,9 @@
 /* A domain without anything elastic is looked at for its figures only: seldom. */
 #define IDLE_TICKS	5
 
+/* No guest waits longer than this for what it asked for (its oom_wait_ms). */
+#define EARLY_US	60000000
+
 /* A class that has not followed for so long is worth a word. */
 #define FOLLOW_US	30000000
 
@@ -45,6 +48,12 @@ struct domain {
 	bool presumed;			/* from its XML alone; live is empty */
 };
 
+/* What a guest said of a class that no look has shown yet. */
+struct early {
+	uint64_t at_us, bytes;
+	bool oom;
+};
+
 /* A domain that was admitted and has not been seen running yet. */
 struct admission {
 	uint64_t until_us;
@@ -57,6 +66,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct config *config;
 static GHashTable *domains;		/* uuid -> struct domain */
 static GHashTable *admissions;		/* uuid -> struct admission */
+static GHashTable *earlies;		/* "uuid/pool/class" -> struct early */
 static struct balance_group *groups;	/* as config->budgets */
 static bool *is_over;			/* likewise: more is held than there is, and we said so */
 static struct elastic_counters counters;
@@ -139,6 +149,7 @@ void elastic_configure(const struct config *new_config)
 	if (!domains) {
 		domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, domain_free);
 		admissions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, admission_free);
+		earlies = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	}
 	set_groups();
 	g_hash_table_iter_init(&iter, domains);
@@ -507,6 +518,57 @@ static void run_round(const char *except)
 	counters.round_us += now_us() - began;
 }
 
+static char *early_key(const char *uuid, const char *pool, const char *name)
+{
+	return g_strdup_printf("%s/%s/%s", uuid, pool, name);
+}
+
+/* With the lock. Between two looks a class can be made, filled, and be short. */
+static void keep_early(const char *uuid, const char *pool, const char *name, uint64_t bytes,
+		       bool oom)
+{
+	char *key = early_key(uuid, pool, name);
+	struct early *e = g_hash_table_lookup(earlies, key);
+
+	if (!e) {
+		e = g_new0(struct early, 1);
+		g_hash_table_insert(earlies, g_strdup(key), e);
+	}
+	*e = (struct early) { now_us(), MAX(e->bytes, bytes), e->oom || oom };
+	g_free(key);
+}
+
+static gboolean is_late(gpointer key, gpointer value, gpointer opaque)
+{
+	const struct early *e = value;
+	const uint64_t *now = opaque;
+
+	(void)key;
+	return *now - e->at_us > EARLY_US;
+}
+
+/* With the lock. The look has come. */
+static void take_early(struct domain *d)
+{
+	const struct pzone_live_class *cls;
+	uint64_t now = now_us();
+	size_t index = 0;
+
+	g_hash_table_foreach_remove(earlies, is_late, &now);
+	for (size_t p = 0; p < d->nr_pools; p++)
+		for (size_t c = 0; (cls = pzone_live_class_at(d->live, p, c)); c++, index++) {
+			char *key = early_key(d->uuid, cls->pool, cls->name);
+			const struct early *e = g_hash_table_lookup(earlies, key);
+
+			if (e) {
+				d->classes[index].shortage = MAX(d->classes[index].shortage, e->bytes);
+				d->classes[index].dying |= e->oom;
+				g_hash_table_remove(earlies, key);
+			}
+			g_free(key);
+		}
+}
+
 static bool anybody_short(const struct domain *d)
 {
 	for (size_t i = 0; i < d->nr_classes; i++)
@@ -531,6 +593,7 @@ int elastic_update(const char *uuid, const char *name, const struct pzone_defs *
 	old = g_hash_table_lookup(domains, uuid);
 	if (old)
 		inherit(d, old);
+	take_early(d);
 	say_behind(d, why, why_len);
 	g_hash_table_replace(domains, d->uuid, d);
 	g_hash_table_remove(admissions, uuid);
@@ -585,12 +648,15 @@ void elastic_shortage(const char *uuid, const char *pool, const char *name, uint
 	struct domain *d;
 	size_t index;
 
+	bytes = MAX(bytes, 1);
 	pthread_mutex_lock(&lock);
 	d = g_hash_table_lookup(domains, uuid);
 	cls = d ? find_class(d, pool, name, &index) : NULL;
 	if (cls) {
-		cls->shortage = MAX(cls->shortage, bytes ? bytes : 1);
+		cls->shortage = MAX(cls->shortage, bytes);
 		cls->dying |= oom;
+	} else {
+		keep_early(uuid, pool, name, bytes, oom);
 	}
 	if (cls && cls->elastic && cls->dying)
 		save(uuid, cls);
