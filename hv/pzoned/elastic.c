@@ -538,6 +538,12 @@ static void keep_early(const char *uuid, const char *pool, const char *name, uin
 	g_free(key);
 }
 
+static gboolean is_of(gpointer key, gpointer value, gpointer uuid)
+{
+	(void)value;
+	return g_str_has_prefix(key, uuid);
+}
+
 static gboolean is_late(gpointer key, gpointer value, gpointer opaque)
 {
 	const struct early *e = value;
@@ -623,6 +629,7 @@ void elastic_forget(const char *uuid)
 {
 	pthread_mutex_lock(&lock);
 	g_hash_table_remove(domains, uuid);
+	g_hash_table_foreach_remove(earlies, is_of, (gpointer)uuid);
 	pthread_mutex_unlock(&lock);
 }
 
