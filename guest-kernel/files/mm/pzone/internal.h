@@ -220,6 +220,10 @@ int pzone_css_nid(const struct cgroup_subsys_state *css);
 /* ownership.c */
 int pzone_ownership(const struct pzone_node *node, u64 used, u64 *stat, u64 *partial);
 
+/* walk.c */
+typedef u64 pzone_weigh_t(struct page *page, unsigned long nr_pages, int nid);
+u64 pzone_walk(struct mm_struct *mm, pzone_weigh_t *weigh, int nid, bool may_sleep);
+
 /* move.c */
 void pzone_move_task(struct task_struct *leader, int from, int to);
 

@@ -12,7 +12,6 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
-#include <linux/pagewalk.h>
 #include <linux/sched/mm.h>
 #include <linux/swap.h>
 #include <linux/timekeeping.h>
@@ -174,50 +173,22 @@ unsigned long pzone_oom_totalpages(const struct oom_control *oc)
 	return node_present_pages(oom_node(oc)->nid) + total_swap_pages;
 }
 
-struct count {
-	int nid;
-	unsigned long pages;
-};
-
-static int count_pmd(pmd_t *pmd, unsigned long addr, unsigned long next, struct mm_walk *walk)
+static u64 pages_of_node(struct page *page, unsigned long nr_pages, int nid)
 {
-	struct count *count = walk->private;
-	spinlock_t *ptl = pmd_trans_huge_lock(pmd, walk->vma);
-	struct page *page;
-	pte_t *start, *pte;
-
-	if (ptl) {
-		if (pmd_present(*pmd) && page_to_nid(pmd_page(*pmd)) == count->nid)
-			count->pages += HPAGE_PMD_NR;
-		spin_unlock(ptl);
-		return 0;
-	}
-	start = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
-	if (!start)
-		return 0;
-	for (pte = start; addr < next; pte++, addr += PAGE_SIZE) {
-		page = pte_present(*pte) ? vm_normal_page(walk->vma, addr, *pte) : NULL;
-		count->pages += page && page_to_nid(page) == count->nid;
-	}
-	pte_unmap_unlock(start, ptl);
-	return 0;
+	return page_to_nid(page) == nid ? nr_pages : 0;
 }
 
 /* Pages of the class that an address space maps; -1: it can't be looked at now. */
 static long mm_pages_in(struct mm_struct *mm, const struct pzone_node *node)
 {
-	static const struct mm_walk_ops ops = {
-		.pmd_entry = count_pmd,
-		.walk_lock = PGWALK_RDLOCK,
-	};
-	struct count count = { .nid = node->nid };
+	long pages;
 
 	/* Who waits for memory may hold it, and we may not sleep. */
 	if (!mmap_read_trylock(mm))
 		return -1;
-	walk_page_range(mm, 0, TASK_SIZE_MAX, &ops, &count);
+	pages = pzone_walk(mm, pages_of_node, node->nid, false);
 	mmap_read_unlock(mm);
-	return count.pages;
+	return pages;
 }
 
 static bool in_class(struct task_struct *task, const struct pzone_node *node)

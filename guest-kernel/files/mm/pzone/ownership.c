@@ -10,7 +10,6 @@
 #include <linux/cgroup.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
-#include <linux/pagewalk.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -22,7 +21,8 @@
 /* As in /proc/PID/smaps: a part of a page in 1/4096 bytes. */
 #define PSS_SHIFT	12
 
-static void add_page(u64 *pss, struct page *page)
+/* A page divided by the number of its mappings. */
+static u64 page_pss(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 	int mapcount = atomic_read(&page->_mapcount) + 1;
@@ -30,35 +30,17 @@ static void add_page(u64 *pss, struct page *page)
 	/* Of a large folio, that its whole is mapped counts for each page, too. */
 	if (folio_test_large(folio))
 		mapcount += folio_entire_mapcount(folio);
-	*pss += div_u64((u64)PAGE_SIZE << PSS_SHIFT, max(mapcount, 1));
+	return div_u64((u64)PAGE_SIZE << PSS_SHIFT, max(mapcount, 1));
 }
 
-static int pss_pmd(pmd_t *pmd, unsigned long addr, unsigned long next, struct mm_walk *walk)
+/* Wherever they lie: node ids don't matter here. */
+static u64 pages_pss(struct page *page, unsigned long nr_pages, int nid)
 {
-	spinlock_t *ptl = pmd_trans_huge_lock(pmd, walk->vma);
-	u64 *pss = walk->private;
-	struct page *page;
-	pte_t *start, *pte;
+	u64 pss = 0;
 
-	if (ptl) {
-		page = pmd_present(*pmd) ? pmd_page(*pmd) : NULL;
-		if (page && !is_huge_zero_folio(page_folio(page)))
-			for (; addr < next; addr += PAGE_SIZE)
-				add_page(pss, page + PHYS_PFN(addr & ~HPAGE_PMD_MASK));
-		spin_unlock(ptl);
-		return 0;
-	}
-	start = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
-	if (!start)
-		return 0;
-	for (pte = start; addr < next; pte++, addr += PAGE_SIZE) {
-		page = pte_present(*pte) ? vm_normal_page(walk->vma, addr, *pte) : NULL;
-		if (page)
-			add_page(pss, page);
-	}
-	pte_unmap_unlock(start, ptl);
-	cond_resched();
-	return 0;
+	while (nr_pages--)
+		pss += page_pss(page++);
+	return pss;
 }
 
 /* A process of the class whose memory was not counted yet, or NULL; @seen has those. */
@@ -86,10 +68,6 @@ static struct mm_struct *next_mm(int nid, struct xarray *seen)
 
 static int partial_bytes(int nid, u64 *bytes)
 {
-	static const struct mm_walk_ops ops = {
-		.pmd_entry = pss_pmd,
-		.walk_lock = PGWALK_RDLOCK,
-	};
 	struct mm_struct *mm;
 	struct xarray seen;
 	unsigned long i;
@@ -104,7 +82,7 @@ static int partial_bytes(int nid, u64 *bytes)
 		if (rc)
 			mmdrop(mm);
 		if (!rc && !mmap_read_lock_killable(mm)) {
-			walk_page_range(mm, 0, TASK_SIZE_MAX, &ops, &pss);
+			pss += pzone_walk(mm, pages_pss, nid, true);
 			mmap_read_unlock(mm);
 		}
 		mmput(mm);
