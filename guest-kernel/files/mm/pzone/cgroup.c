@@ -337,12 +337,13 @@ static int ownership_show(struct seq_file *sf, void *v)
 {
 	const struct pzone_node *node = css_node(seq_css(sf));
 	const struct kernfs_open_file *of = sf->private;
-	u64 used = current_read(seq_css(sf), NULL), stat = 0, partial = 0;
-	int rc;
+	u64 stat = 0, partial = 0;
+	int rc = 0;
 
 	if (!file_ns_capable(of->file, &init_user_ns, CAP_SYS_RESOURCE))
 		return -EPERM;
-	rc = node ? pzone_ownership(node, used, &stat, &partial) : 0;
+	if (node)
+		rc = pzone_ownership(node, current_read(seq_css(sf), NULL), &stat, &partial);
 	if (!rc)
 		seq_printf(sf, "static %llu\npartial %llu\n", stat, partial);
 	return rc;

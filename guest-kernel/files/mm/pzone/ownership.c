@@ -9,6 +9,7 @@
  */
 #include <linux/cgroup.h>
 #include <linux/memcontrol.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -118,24 +119,30 @@ static u64 bytes_in_shared(int nid)
 {
 	struct pzone_node *shared = pzone_node_of(READ_ONCE(pzone_shared_nid));
 	struct zone *zone = shared ? pzone_zone(shared) : NULL;
-	unsigned long pfn, end, pages = 0;
+	unsigned long start, end, pfn, pages = 0;
+	unsigned int seq;
 
 	if (!shared || shared->nid == nid)
 		return 0;
 	get_online_mems();
-	end = zone_end_pfn(zone);
-	for (pfn = zone->zone_start_pfn; pfn < end; pfn++) {
+	/* Both of one resize, or they could lead out of the pool, where no struct page is. */
+	do {
+		seq = zone_span_seqbegin(zone);
+		start = zone->zone_start_pfn;
+		end = zone_end_pfn(zone);
+	} while (zone_span_seqretry(zone, seq));
+	for (pfn = start; pfn < end; pfn++) {
 		struct page *page = pfn_to_page(pfn);
 		struct folio *folio;
 
+		if (!(pfn % 1024))
+			cond_resched();
 		/* Racy, as for any walker of pages without a reference; only a figure. */
 		if (page_zone(page) != zone || !page_count(page))
 			continue;
 		folio = page_folio(page);
 		if (&folio->page == page && folio_test_lru(folio) && charged_to(page, nid))
 			pages += folio_nr_pages(folio);
-		if (!(pfn % 1024))
-			cond_resched();
 	}
 	put_online_mems();
 	return (u64)pages << PAGE_SHIFT;
