@@ -557,21 +557,25 @@ u64 pzone_used_bytes(struct pzone_pool *pool, u32 first, u32 nr)
 u64 pzone_next_poisoned(struct pzone_pool *pool, u64 addr, const struct pzone_class *class)
 {
 	const u64 end = pool->addr + pool->size;
+	u64 block_end;
 	u32 block;
 
 	/* Reading the flags of every page is for when there is something to find. */
 	if (!pool->mapped || !IS_ENABLED(CONFIG_MEMORY_FAILURE) ||
 	    !atomic_long_read(&num_poisoned_pages))
 		return end;
-	for (; addr < end; addr += PAGE_SIZE) {
+	for (; addr < end; addr = block_end) {
 		block = div64_u64(addr - pool->addr, pool->block_size);
+		block_end = pool->addr + pzone_bytes(pool, block + 1);
 		if (READ_ONCE(pool->state[block]) == PZONE_BLOCK_MEMMAP)
 			return end;
 		if (class && (READ_ONCE(pool->state[block]) != PZONE_BLOCK_GIVEN ||
 			      READ_ONCE(pool->owner[block]) != class->id))
 			continue;
-		if (PageHWPoison(pfn_to_page(PHYS_PFN(addr))))
-			return addr;
+		for (; addr < block_end; addr += PAGE_SIZE)
+			if (PageHWPoison(pfn_to_page(PHYS_PFN(addr))))
+				return addr;
+		cond_resched();
 	}
 	return end;
 }

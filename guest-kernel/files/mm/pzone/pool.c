@@ -981,8 +981,9 @@ int pzone_pool_unregister(struct pzone_pool *pool)
 	}
 	list_for_each_entry_safe(class, next, &pool->classes, list)
 		destroy_class(class);
-	pzone_unmap_pool(pool);
+	/* First: "poisoned" reads the memory map. */
 	pzone_sysfs_del_pool(pool);
+	pzone_unmap_pool(pool);
 	mutex_lock(&pzone_mutex);
 	list_del(&pool->list);
 	pzone_node_put(pool->park);

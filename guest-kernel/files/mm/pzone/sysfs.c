@@ -264,7 +264,9 @@ static ssize_t pool_poisoned_show(void *object, char *buf)
 	u64 addr = pool->addr;
 	ssize_t len = 0;
 
-	while ((addr = pzone_next_poisoned(pool, addr, NULL)) < end) {
+	/* Half an address would be another one. */
+	while (len < PAGE_SIZE - sizeof("0x0123456789abcdef\n") &&
+	       (addr = pzone_next_poisoned(pool, addr, NULL)) < end) {
 		len += sysfs_emit_at(buf, len, "0x%llx\n", addr);
 		addr += PAGE_SIZE;
 	}
