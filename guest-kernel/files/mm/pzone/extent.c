@@ -46,17 +46,12 @@ static unsigned long block_pfn(const struct pzone_pool *pool, u32 block)
 	return PHYS_PFN(pool->addr) + block * pool->block_pages;
 }
 
-/* True if a page among them is poisoned. */
-static bool link_pages(unsigned long start, unsigned long end, int nid)
+static void link_pages(unsigned long start, unsigned long end, int nid)
 {
-	bool poisoned = false;
 	unsigned long pfn;
 
-	for (pfn = start; pfn < end; pfn++) {
+	for (pfn = start; pfn < end; pfn++)
 		set_page_links(pfn_to_page(pfn), ZONE_MOVABLE, nid, pfn);
-		poisoned |= PageHWPoison(pfn_to_page(pfn));
-	}
-	return poisoned;
 }
 
 /*
@@ -207,6 +202,26 @@ void pzone_unmap_pool(struct pzone_pool *pool)
 	pool->mapped = false;
 }
 
+static bool any_poisoned(unsigned long pfn, unsigned int order)
+{
+	unsigned long end = pfn + (1UL << order);
+
+	while (pfn < end && !PageHWPoison(pfn_to_page(pfn)))
+		pfn++;
+	return pfn < end;
+}
+
+/*
+ * A poisoned page stays with a reference, as memory_failure() leaves those that it takes
+ * off a free list: it is of the zone, but never free.
+ */
+static void keep_poisoned(struct page *page)
+{
+	__ClearPageOffline(page);
+	set_page_count(page, 1);
+	adjust_managed_page_count(page, 1);
+}
+
 static void free_range(unsigned long start, unsigned long end)
 {
 	unsigned long pfn;
@@ -216,31 +231,15 @@ static void free_range(unsigned long start, unsigned long end)
 		order = min_t(unsigned int, MAX_PAGE_ORDER, __ffs(pfn));
 		while (pfn + (1UL << order) > end)
 			order--;
-		__free_pages_core(pfn_to_page(pfn), order, MEMINIT_HOTPLUG);
+		/* At the last moment: once it is free, memory_failure() takes it away. */
+		while (order && any_poisoned(pfn, order))
+			order--;
+		if (unlikely(PageHWPoison(pfn_to_page(pfn))))
+			keep_poisoned(pfn_to_page(pfn));
+		else
+			__free_pages_core(pfn_to_page(pfn), order, MEMINIT_HOTPLUG);
 		cond_resched();
 	}
-}
-
-/*
- * The same without the poisoned pages. They stay with a reference, as memory_failure()
- * leaves those that it takes off a free list, and are of the zone, but never free.
- */
-static void free_healthy(unsigned long start, unsigned long end)
-{
-	unsigned long pfn;
-
-	for (pfn = start; pfn < end; pfn++) {
-		struct page *page = pfn_to_page(pfn);
-
-		if (!PageHWPoison(page))
-			continue;
-		free_range(start, pfn);
-		start = pfn + 1;
-		__ClearPageOffline(page);
-		set_page_count(page, 1);
-		adjust_managed_page_count(page, 1);
-	}
-	free_range(start, end);
 }
 
 /**
@@ -259,7 +258,6 @@ void pzone_give(struct pzone_pool *pool, struct pzone_class *class, u32 first, u
 	const unsigned long start = block_pfn(pool, first);
 	const unsigned long end = block_pfn(pool, first + nr);
 	unsigned long span_start = start, span_end = end, pfn;
-	bool poisoned;
 
 	get_online_mems();
 	clear_zone_contiguous(zone);
@@ -268,25 +266,26 @@ void pzone_give(struct pzone_pool *pool, struct pzone_class *class, u32 first, u
 		span_end = max(span_end, zone_end_pfn(zone));
 	}
 	set_span(zone, span_start, span_end);
-	poisoned = link_pages(start, end, class->node->nid);
+	link_pages(start, end, class->node->nid);
 	for (pfn = start; pfn < end; pfn += pageblock_nr_pages)
 		set_pageblock_migratetype(pfn_to_page(pfn), MIGRATE_MOVABLE);
 	adjust_present_page_count(pfn_to_page(start), NULL, end - start);
-	if (poisoned)
-		free_healthy(start, end);
-	else
-		free_range(start, end);
+	free_range(start, end);
 	put_online_mems();
 
 	memset(pool->state + first, PZONE_BLOCK_GIVEN, nr);
 	WRITE_ONCE(class->given_blocks, class->given_blocks + nr);
 }
 
-/* Poisoned and out of use: nobody will ever free it. Its block can go without it. */
+/*
+ * Poisoned and out of use: nobody will ever free it. Its block can go without it. While it
+ * is locked, memory_failure() is not through with it.
+ */
 static bool is_dead(struct page *page)
 {
-	return PageHWPoison(page) && page_count(page) <= 1 && !PageLRU(page) &&
-	       !PageCompound(page) && !page_mapped(page) && !page_memcg_check(page);
+	return PageHWPoison(page) && page_count(page) <= 1 && !PageLocked(page) &&
+	       !PageLRU(page) && !PageCompound(page) && !page_mapped(page) &&
+	       !page_memcg_check(page);
 }
 
 /* How far does the free block, or the poisoned page, reach? */
