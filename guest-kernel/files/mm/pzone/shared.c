@@ -70,8 +70,11 @@ static struct folio *alloc_shared(struct folio *src, unsigned long private)
 	unsigned int acting;
 	struct folio *folio;
 
-	/* Not at the cost of what is in use there. */
-	if (!READ_ONCE(node->live) ||
+	/*
+	 * Not at the cost of what is in use there. When "shared" has gone, its node id
+	 * may be another class's.
+	 */
+	if (node->nid != READ_ONCE(pzone_shared_nid) || !READ_ONCE(node->live) ||
 	    !zone_watermark_ok(zone, folio_order(src), high_wmark_pages(zone), ZONE_MOVABLE, 0))
 		return NULL;
 	acting = pzone_act(PZONE_ACT_PAGE);
@@ -112,7 +115,8 @@ static void move_file(struct address_space *mapping, int nid)
 		isolate_batch(&batch, nid, &list);
 		folio_batch_release(&batch);
 		if (!list_empty(&list))
-			rc = migrate_pages(&list, alloc_shared, NULL, nid, MIGRATE_SYNC,
+			/* Waits for no read or write-out: one dead server would hold up all. */
+			rc = migrate_pages(&list, alloc_shared, NULL, nid, MIGRATE_SYNC_LIGHT,
 					   MR_SYSCALL, NULL);
 		putback_movable_pages(&list);
 		/* So many are in use just now; only want of room ends it. */
