@@ -92,6 +92,21 @@ u64 pzone_class_free_bytes(const struct pzone_class *class)
 		   pzone_bytes(class->pool, READ_ONCE(class->given_blocks)));
 }
 
+/*
+ * Bytes that a node counts in pages, with what each CPU has not added yet: as free memory,
+ * so that the figures of a class add up.
+ */
+static u64 node_bytes(struct pglist_data *pgdat, enum node_stat_item item)
+{
+	long pages = atomic_long_read(&pgdat->vm_stat[item]);
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		pages += READ_ONCE(per_cpu_ptr(pgdat->per_cpu_nodestats,
+					       cpu)->vm_node_stat_diff[item]);
+	return (u64)max(pages, 0L) << PAGE_SHIFT;
+}
+
 void pzone_class_report(struct pzone_class *class, struct pzone_class_report *report)
 {
 	struct pglist_data *pgdat;
@@ -109,8 +124,8 @@ void pzone_class_report(struct pzone_class *class, struct pzone_class_report *re
 		return;
 	pgdat = NODE_DATA(class->node->nid);
 	report->free_bytes = pzone_class_free_bytes(class);
-	report->anon_bytes = (u64)node_page_state(pgdat, NR_ANON_MAPPED) << PAGE_SHIFT;
-	report->file_bytes = (u64)node_page_state(pgdat, NR_FILE_PAGES) << PAGE_SHIFT;
+	report->anon_bytes = node_bytes(pgdat, NR_ANON_MAPPED);
+	report->file_bytes = node_bytes(pgdat, NR_FILE_PAGES);
 	report->refault_pages = pzone_refaults(class->node);
 	report->pressure_us = atomic64_read(&class->node->stall_us);
 	report->oom_events = atomic64_read(&class->node->oom_events);
