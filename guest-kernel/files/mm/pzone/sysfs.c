@@ -170,7 +170,7 @@ static ssize_t class_used_show(void *object, char *buf)
 static struct pzone_attr class_used_attr = {
 	.attr = { .name = "used", .mode = 0444 }, .show = class_used_show };
 
-/* One line per extent: guest-physical address and size. */
+/* One line per extent: guest-physical address and size. As many as fit, all whole. */
 static ssize_t class_extents_show(void *object, char *buf)
 {
 	struct pzone_class *class = object;
@@ -178,7 +178,8 @@ static ssize_t class_extents_show(void *object, char *buf)
 	ssize_t len = 0;
 	u32 i = 0, first;
 
-	while (i < pool->nr_blocks) {
+	while (i < pool->nr_blocks &&
+	       len < PAGE_SIZE - sizeof("0x0123456789abcdef 18446744073709551615\n")) {
 		for (first = i; i < pool->nr_blocks &&
 		     READ_ONCE(pool->state[i]) == PZONE_BLOCK_GIVEN &&
 		     READ_ONCE(pool->owner[i]) == class->id; i++)
