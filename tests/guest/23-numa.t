@@ -7,6 +7,19 @@ from guest_test import run, Pool
 NODE = '/sys/devices/system/node'
 
 
+def leave(t, vm, pool, cls, near):
+    """A class is destroyed: what a program had in it goes to that node."""
+    job = t.start(cls, 'pz-hog -N 32', 'holding')
+    vm.destroy(pool, cls)
+    vm.wait(lambda: cls not in vm.classes() and cls not in t.class_names(), 'the class is gone', 60)
+    nodes = vm.sh("grep -o 'N[0-9]*=[0-9]*' /proc/%d/numa_maps" % job.pid).split()
+    pages = {}
+    for n, count in (word[1:].split('=') for word in nodes):
+        pages[int(n)] = pages.get(int(n), 0) + int(count)
+    t.ok(pages.get(near, 0) >= 31 * 256, 'what class %s had goes to the node that is near to it' % cls, pages)
+    t.ends_well(job, 'and holds what was written')
+
+
 def test(t, vm):
     vm.create('fast', 'db', '64M')
     vm.create('slow', 'batch', '64M')
@@ -30,17 +43,17 @@ def test(t, vm):
         t.ok(t.walk_pid(job.pid).get((cls, 'anon'), 0) >= 32 * 256, '%s: memory is of the class' % cls)
         t.ends_well(job, 'and holds what was written')
     # who leaves a class that goes finds the near node first
-    job = t.start('batch', 'pz-hog -N 32', 'holding')
-    vm.destroy('slow', 'batch')
-    vm.wait(lambda: 'batch' not in vm.classes(), 'the class is gone', 60)
-    nodes = vm.sh("grep -o 'N[0-9]*=[0-9]*' /proc/%d/numa_maps" % job.pid).split()
-    pages = {}
-    for n, count in (word[1:].split('=') for word in nodes):
-        pages[int(n)] = pages.get(int(n), 0) + int(count)
-    t.ok(pages.get(1, 0) >= 31 * 256, 'what a class had goes to the node that is near to it', pages)
-    t.ends_well(job, 'and holds what was written')
+    leave(t, vm, 'slow', 'batch', 1)
+    # also where another class, near to another node, had the node id before
+    vm.create('fast', 'next', '64M')
+    vm.settle()
+    t.equal(t.cls('next').node, node['batch'], 'the node id is used again, by a class near to node 0')
+    far = [int(d) for d in vm.sh('cat %s/node%d/distance' % (NODE, node['batch'])).split()]
+    t.equal((far[0], far[1]), (10, 42), '... which is as far away as the one behind its pool')
+    leave(t, vm, 'fast', 'next', 0)
     t.agrees('sysfs, QEMU and arithmetic agree')
 
 
-run(test, pools=[Pool('fast'), Pool('slow', node=1)], nodes=2, mem='768M',
+# node ids for two pools and two classes, so that the next class has that of one that is gone
+run(test, pools=[Pool('fast'), Pool('slow', node=1)], nodes=2, mem='768M', cmdline='pzone_nodes=4',
     args=('-numa', 'dist,src=0,dst=1,val=42'))

@@ -163,6 +163,7 @@ int __pzone_near_node(int nid)
 int pzone_node_start(struct pzone_node *node, int near)
 {
 	struct pglist_data *pgdat = NODE_DATA(node->nid);
+	const bool moved = node->prepared && node->near != near;
 	const struct cpumask *cpus;
 	int rc;
 
@@ -170,6 +171,12 @@ int pzone_node_start(struct pzone_node *node, int near)
 	rc = pzone_node_prepare(node);
 	if (rc)
 		return rc;
+	if (moved) {
+		/* What leaves the class goes to the nearest nodes: their order is another. */
+		mem_hotplug_begin();
+		build_all_zonelists(NULL);
+		mem_hotplug_done();
+	}
 	kswapd_run(node->nid);
 	kcompactd_run(node->nid);
 	cpus = cpumask_of_node(near);
