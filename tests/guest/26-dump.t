@@ -5,8 +5,8 @@
 import os
 import struct
 
+import kexec
 from guest_test import run, Pool, MiB, PAGE
-from vm import product
 
 STEP = 0x9e3779b97f4a7c15
 HOLDS = {'db': 24, 'batch': 16}
@@ -62,10 +62,7 @@ def test(t, vm):
         t.ok(job.status is None, 'the programs go on')
 
     # the kernel that takes over, with the same initramfs
-    kernel = vm.kernel or product('PZONE_KERNEL', 'kernel/bzImage')
-    sizes = [os.path.getsize(f) for f in (kernel, product('PZONE_INITRAMFS', 'guest/initramfs.cpio.gz'))]
-    vm.sh('head -c %d /dev/vda > /tmp/kernel; head -c %d /dev/vdb > /tmp/initrd' % tuple(sizes), 60)
-    r = vm.run("pz-vmcore load /tmp/kernel /tmp/initrd 'console=ttyS0 panic=-1 nr_cpus=1'", 60)
+    r = vm.run(kexec.command(vm, 'console=ttyS0 panic=-1 nr_cpus=1', crash=True), 60)
     if not t.ok(r.status == 0, 'a kernel for the crash is loaded', r):
         return
     before = vm.pool('fast')
@@ -77,7 +74,7 @@ def test(t, vm):
     t.equal(vm.run('ls /sys/kernel/mm/pzone/class').out.split(), [], 'and makes no classes of its own')
     found = {}
     for name in HOLDS:
-        found[name] = sum(int(vm.sh('pz-vmcore count /proc/vmcore %#x %d' % e, 120).split()[1]) for e in extents[name])
+        found[name] = sum(int(vm.sh('pz-vmcore /proc/vmcore %#x %d' % e, 120).split()[1]) for e in extents[name])
     t.equal(found, {n: m * 256 for n, m in HOLDS.items()}, "/proc/vmcore has what each class's program wrote")
     after = vm.pool('fast')
     keep = 'addr', 'size', 'plugged', 'available', 'memmap', 'generation'
@@ -88,11 +85,5 @@ def test(t, vm):
             {n: sorted(extents[n]) for n in HOLDS}, '... and where it lies')
 
 
-def disk(name, path):
-    return ['-blockdev', 'driver=file,node-name=%s,filename=%s,read-only=on' % (name, path),
-            '-device', 'virtio-blk-pci,drive=%s' % name]
-
-
 run(test, pools=[Pool('fast', size='1G', requested='1G')], mem='1G', cmdline='crashkernel=256M',
-    args=disk('kernel', product('PZONE_KERNEL', 'kernel/bzImage')) +
-    disk('initrd', product('PZONE_INITRAMFS', 'guest/initramfs.cpio.gz')))
+    args=kexec.disks())

@@ -1,32 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pz-vmcore: the two ends of a crash dump.
+ * pz-vmcore: how many pages with the test programs' pattern does a crash dump have?
  *
- * usage: pz-vmcore load KERNEL INITRD CMDLINE
- *		    loads the kernel that takes over in a crash
- *        pz-vmcore count FILE ADDRESS BYTES
- *		    how many pages with the test programs' pattern does the ELF core
- *		    FILE have in this range of physical memory? says "pages N"
+ * usage: pz-vmcore FILE ADDRESS BYTES
+ *
+ * FILE is an ELF core, the range one of physical memory. Says "pages N".
  */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
-#include <linux/kexec.h>
-#include <sys/syscall.h>
 
 #include "pz-util.h"
-
-static void load(char **argv)
-{
-	int kernel = open(argv[0], O_RDONLY), initrd = open(argv[1], O_RDONLY);
-
-	if (kernel < 0 || initrd < 0)
-		die("%s, %s", argv[0], argv[1]);
-	if (syscall(SYS_kexec_file_load, kernel, initrd, strlen(argv[2]) + 1, argv[2],
-		    KEXEC_FILE_ON_CRASH))
-		die("kexec_file_load");
-	say("ok");
-}
 
 /* A page that page_fill() wrote, whatever the key. */
 static bool is_ours(const uint64_t *w)
@@ -65,15 +49,10 @@ static void count(const char *path, uint64_t address, uint64_t bytes)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 ? argv[1] : "";
-
-	if (!strcmp(what, "load") && argc == 5) {
-		load(argv + 2);
-	} else if (!strcmp(what, "count") && argc == 5) {
-		count(argv[2], strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0));
-	} else {
-		fprintf(stderr, "usage: pz-vmcore load KERNEL INITRD CMDLINE | count FILE ADDRESS BYTES\n");
+	if (argc != 4) {
+		fprintf(stderr, "usage: pz-vmcore FILE ADDRESS BYTES\n");
 		return EXIT_USAGE;
 	}
+	count(argv[1], strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
 	return 0;
 }
