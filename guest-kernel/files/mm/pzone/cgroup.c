@@ -31,7 +31,7 @@ struct pzone_css {
 static DEFINE_MUTEX(cgroup_name_mutex);
 static struct pzone_css *pzone_root;
 
-static struct pzone_css *css_to_pzone(struct cgroup_subsys_state *css)
+static struct pzone_css *css_to_pzone(const struct cgroup_subsys_state *css)
 {
 	return container_of(css, struct pzone_css, css);
 }
@@ -39,7 +39,7 @@ static struct pzone_css *css_to_pzone(struct cgroup_subsys_state *css)
 /* The node id in effect for a cgroup. */
 int pzone_css_nid(const struct cgroup_subsys_state *css)
 {
-	return css ? READ_ONCE(container_of(css, struct pzone_css, css)->nid) : NUMA_NO_NODE;
+	return css ? READ_ONCE(css_to_pzone(css)->nid) : NUMA_NO_NODE;
 }
 
 /* Node id of the running task's class, or NUMA_NO_NODE. The allocator's path. */
@@ -53,7 +53,7 @@ int pzone_task_nid(struct task_struct *task)
 	int nid;
 
 	rcu_read_lock();
-	nid = READ_ONCE(css_to_pzone(task_css(task, pzone_cgrp_id))->nid);
+	nid = pzone_css_nid(task_css(task, pzone_cgrp_id));
 	rcu_read_unlock();
 	return nid;
 }
@@ -287,7 +287,7 @@ static int effective_show(struct seq_file *sf, void *v)
 
 static const struct pzone_node *css_node(struct cgroup_subsys_state *css)
 {
-	return pzone_node_of(READ_ONCE(css_to_pzone(css)->nid));
+	return pzone_node_of(pzone_css_nid(css));
 }
 
 static u64 current_read(struct cgroup_subsys_state *css, struct cftype *cft)
