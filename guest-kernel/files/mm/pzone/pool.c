@@ -907,7 +907,7 @@ struct pzone_pool *pzone_pool_register(const struct pzone_pool_params *params,
 	mutex_lock(&pzone_mutex);
 	pool->park = pzone_node_get();
 	if (pool->park)
-		pool->park->near = pool->nid;
+		WRITE_ONCE(pool->park->near, pool->nid);
 	mutex_unlock(&pzone_mutex);
 	rc = -ENOSPC;
 	if (!pool->park) {
