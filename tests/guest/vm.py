@@ -203,7 +203,7 @@ class VM:
         self.pools = list(pools)
         self.mem = size(os.environ.get('PZONE_MEM') or mem)
         self.cpus = cpus
-        self.nodes = nodes          # NUMA nodes that share memory and CPUs evenly
+        self.nodes = nodes          # NUMA nodes that share the memory; CPUs go round
         self.cmdline = cmdline
         self.disk = disk and size(disk)
         self.reboot = reboot
@@ -247,12 +247,13 @@ class VM:
         cmd = [qemu, '-nodefaults', '-no-user-config', '-display', 'none',
                '-machine', 'q35,accel=%s,usb=off' % accel(),
                '-cpu', 'host' if accel() == 'kvm' else 'max',
-               '-smp', '%d,sockets=%d' % (self.cpus, self.nodes) if self.nodes > 1 else str(self.cpus),
+               # Linux complains of a socket that is in two nodes
+               '-smp', '%d,sockets=%d' % (self.cpus, self.cpus if self.nodes > 1 else 1),
                '-m', 'size=%dk,slots=8,maxmem=%dk' % (self.mem >> 10, maxmem >> 10)]
-        mem, cpus = self.mem // self.nodes, self.cpus // self.nodes
         for n in range(self.nodes):
-            cmd += ['-object', '%s,id=ram%d,size=%d' % (self.backend, n, mem),
-                    '-numa', 'node,nodeid=%d,cpus=%d-%d,memdev=ram%d' % (n, n * cpus, (n + 1) * cpus - 1, n)]
+            own = ''.join(',cpus=%d' % c for c in range(n, self.cpus, self.nodes))
+            cmd += ['-object', '%s,id=ram%d,size=%d' % (self.backend, n, self.mem // self.nodes),
+                    '-numa', 'node,nodeid=%d,memdev=ram%d%s' % (n, n, own)]
         cmd += ['-kernel', kernel, '-initrd', initramfs,
                 '-append', 'console=ttyS0 panic=-1 %s' % self.cmdline,
                 '-chardev', 'file,id=con,path=%s' % self.path('console.log'),
