@@ -22,11 +22,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, 'tests/guest'))
 
-from agent import AgentError  # noqa: E402
-from vm import VM, VMError, Pool, QMPError, BUILD, MiB, GiB, SLOW, accel  # noqa: E402,F401
+from vm import VM, VMError, Pool, QMPError, BUILD, MiB, SLOW, accel  # noqa: E402,F401
 
 PEER_KERNEL = os.environ.get('PZONE_PEER_KERNEL') or os.path.join(BUILD, 'kernel-peer/bzImage')
-ERRORS = (VMError, AgentError, OSError, AttributeError)     # of one point; the others go on
 PLUGIN_QEMU = os.path.join(BUILD, 'qemu-plugins/bin/qemu-system-x86_64')
 PLUGIN = os.path.join(BUILD, 'bench/insn.so')
 DISCARD = os.path.join(BUILD, 'bench/discard')
@@ -43,7 +41,7 @@ class Results:
             with open(path, newline='') as f:
                 reader = csv.DictReader(f)
                 if reader.fieldnames != self.columns:
-                    raise SystemExit('%s has other columns than this version of the benchmark '
+                    raise ValueError('%s has other columns than this version of the benchmark '
                                      'writes; move it away' % path)
                 self.rows = list(reader)
         else:

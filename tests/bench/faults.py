@@ -8,7 +8,7 @@ without plugin, one run of each variant after the other.
 """
 import re
 
-from benchlib import BenchVM, Pool, Results, ERRORS, MiB, median
+from benchlib import BenchVM, Pool, Results, MiB, median
 
 MIB = 64            # a run touches so much
 CHUNK = 512         # pages between two marks
@@ -97,7 +97,7 @@ def with_vm(bench, variant, work):
             work(vm)
         finally:
             vm.stop()
-    except ERRORS as e:
+    except Exception as e:
         bench.failed('faults: ' + variant.name, e)
 
 
@@ -115,21 +115,25 @@ def count(bench, counts, vm, v, todo, chunks):
 def time_all(bench, times, runs):
     todo = [(r, p, v) for r in range(runs) for p in PATHS for v in VARIANTS
             if not times.has(path=p, variant=v.name, run=r)]
-    vms = {}
+    vms, broken = {}, set()
     try:
         for r, path, v in todo:
             bench.progress.step('time: %s, %s, run %d' % (path, v.name, r + 1))
-            if v.name not in vms:
-                vms[v.name] = boot(v, False)
-                for p in PATHS:
-                    once(vms[v.name], v, p)
-            said, _ = once(vms[v.name], v, path)
-            touch = [float(x) for x in re.search(r'chunk_us (.*)', said).group(1).split()]
-            free = re.search(r'freed_us (\d+)', said)
-            times.add(path=path, variant=v.name, run=r, ns_per_page=median(touch) * 1e3 / CHUNK,
-                      free_ns_per_page=float(free.group(1)) * 1e3 / (MIB * 256) if free else '')
-    except ERRORS as e:
-        bench.failed('faults, timed', e)
+            if v.name in broken:
+                continue
+            try:
+                if v.name not in vms:
+                    vms[v.name] = boot(v, False)
+                    for p in PATHS:
+                        once(vms[v.name], v, p)
+                said, _ = once(vms[v.name], v, path)
+                touch = [float(x) for x in re.search(r'chunk_us (.*)', said).group(1).split()]
+                free = re.search(r'freed_us (\d+)', said)
+                times.add(path=path, variant=v.name, run=r, ns_per_page=median(touch) * 1e3 / CHUNK,
+                          free_ns_per_page=float(free.group(1)) * 1e3 / (MIB * 256) if free else '')
+            except Exception as e:
+                bench.failed('faults, timed: ' + v.name, e)
+                broken.add(v.name)
     finally:
         for vm in vms.values():
             vm.stop()

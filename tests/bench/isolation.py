@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 
-from benchlib import BenchVM, Pool, Results, VMError, ERRORS, BUILD, HERE, MiB, accel
+from benchlib import BenchVM, Pool, Results, VMError, BUILD, HERE, MiB, accel
 
 REDIS_MIB, OTHERS_MIB, BASE_MIB = 256, 384, 384
 KEYS, VALUE = 100000, 1024          # about 130 MiB
@@ -152,7 +152,7 @@ def run(bench):
                 bench.progress.step('isolation: %s, run %d' % (mode, r + 1))
                 try:
                     results.add(mode=mode, run=r, **once(mode, requests))
-                except ERRORS as e:
+                except Exception as e:
                     bench.failed('isolation: ' + mode, e)
                     if mode == 'alone':     # nothing to compare with, and no hope for the rest
                         return

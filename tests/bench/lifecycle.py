@@ -10,7 +10,7 @@ import os
 import subprocess
 import time
 
-from benchlib import BenchVM, Pool, Results, ERRORS, HERE, MiB
+from benchlib import BenchVM, Pool, Results, HERE, MiB
 
 SIZE = 128 * MiB
 MANY = int(os.environ.get('PZONE_BENCH_CLASSES', '16'))
@@ -167,6 +167,6 @@ def run(bench):
     for kind, number in plan:
         try:
             measure(bench, results, kind, number, runs)
-        except ERRORS as e:
+        except Exception as e:
             bench.failed('lifecycle: %d x %s' % (number, kind.name), e)
     by_virsh(bench, results, runs)

@@ -88,18 +88,24 @@ def command(*words):
         return ''
 
 
+def circumstances():
+    """When, on which code, and beside how much other work."""
+    dirty = command('git', 'status', '--porcelain', '--untracked-files=no', '--', 'guest-kernel', 'hv', 'tests', 'include')
+    return '%s, commit %s%s, load %s' % (
+        datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+        command('git', 'rev-parse', '--short=12', 'HEAD'), ' with changes' if dirty else '',
+        open('/proc/loadavg').read().split()[0])
+
+
 def machine(data):
     cpu = re.search(r'model name\s*: (.*)', open('/proc/cpuinfo').read())
     mem = int(re.search(r'MemTotal:\s+(\d+)', open('/proc/meminfo').read()).group(1)) / (1 << 20)
-    dirty = ', with changes' if command('git', 'status', '--porcelain', '--untracked-files=no', '--', 'guest-kernel', 'hv', 'tests', 'include') else ''
-    rows = [('when', datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC')),
-            ('commit', command('git', 'rev-parse', '--short=12', 'HEAD') + dirty),
-            ('machine', '%s, %d CPUs, %.0f GiB, Linux %s' % (cpu.group(1) if cpu else platform.machine(),
+    rows = [('machine', '%s, %d CPUs, %.0f GiB, Linux %s' % (cpu.group(1) if cpu else platform.machine(),
                                                              os.cpu_count(), mem, platform.release())),
             ('accelerator', accel()),
             ('QEMU', command(os.path.join(BUILD, 'qemu/bin/qemu-system-x86_64'), '--version').split('\n')[0]),
-            ('guest kernel', command('dpkg-query', '-W', '-f', 'linux-source-6.12 ${Version}', 'linux-source-6.12')),
-            ('load', open('/proc/loadavg').read().split()[0] + ' when the report was written')]
+            ('guest kernel', command('dpkg-query', '-W', '-f', 'linux-source-6.12 ${Version}', 'linux-source-6.12'))]
+    rows += [('measured', line) for line in data.notes('measured')] + [('this report', circumstances())]
     out = '### The run\n\n' + table(('', ''), rows)
     standin = data.notes('stand-in')
     absent = [n for n in ('shrink', 'shrink-counts', 'faults', 'lifecycle', 'isolation', 'table') if not data.files[n]]
@@ -158,7 +164,6 @@ def faults(data):
     for path, variant in data.distinct('faults-counts', 'path', 'variant'):
         where = {'path': path, 'variant': variant}
         n = data.median('faults-counts', 'insn_per_page', **where)
-        free = data.median('faults-counts', 'free_insn_per_page', **where)
         base.setdefault(path, {})[variant] = n
     for path in base:
         for variant, n in base[path].items():
@@ -286,7 +291,12 @@ set bmargin 4
 
 
 def gnuplot(path, title, script):
-    subprocess.run(['gnuplot'], input=HEAD % (path, title) + script, text=True, check=True)
+    try:
+        subprocess.run(['gnuplot'], input=HEAD % (path, title) + script, text=True, check=True, timeout=60)
+    except subprocess.SubprocessError:
+        if os.path.exists(path):
+            os.unlink(path)         # half a plot
+        raise
     with open(path) as f:
         lines = [line.rstrip() for line in f]
     lines.insert(1, '<!-- SPDX-License-Identifier: GPL-2.0-or-later -->')    # as every file of the tree
@@ -362,13 +372,14 @@ def plot_isolation(data, directory):
              lambda p, m: data.median('isolation', {'p50': 'p50_ms', 'p99': 'p99_ms', 'p99.9': 'p99_9_ms', 'max': 'max_ms'}[p], mode=m))
 
 
-def plots(data, directory):
+def plots(bench, data):
+    directory = bench.dir
     os.makedirs(directory, exist_ok=True)
-    for state in ('never', 'touched'):
-        plot_sizes(data, directory, state)
-    plot_states(data, directory)
-    plot_faults(data, directory)
-    plot_isolation(data, directory)
+    for draw, *more in ((plot_sizes, 'never'), (plot_sizes, 'touched'), (plot_states,), (plot_faults,), (plot_isolation,)):
+        try:
+            draw(data, directory, *more)
+        except Exception as e:      # tables are worth having without it
+            bench.failed(' '.join([draw.__name__, *more]), e)
     return sorted(f for f in os.listdir(directory) if f.endswith('.svg'))
 
 
@@ -397,7 +408,7 @@ def between_markers(old, new):
 
 def write(bench):
     data = Data(bench.dir)
-    images = plots(data, bench.dir)
+    images = plots(bench, data)
     path = os.path.join(bench.dir, 'report.md')
     with open(path, 'w') as f:
         f.write('# Benchmark\n\n' + text(data, images, '.'))

@@ -8,12 +8,11 @@ has 512 MiB and S beside it: as a class, as a virtio-mem device in ZONE_MOVABLE,
 plain memory for the balloon. One vCPU: with two, one of them spins for the other whenever the
 host has no CPU for it, and on a busy host that is all one measures.
 """
-import os
 import re
 import subprocess
 import time
 
-from benchlib import (BenchVM, Pool, Results, Syscalls, ERRORS, DISCARD, MiB, SLOW)
+from benchlib import BenchVM, Pool, Results, Syscalls, DISCARD, MiB, SLOW
 
 BASE = 512 * MiB
 SLACK = 64 * MiB                # what is left of a class or device that gives up S
@@ -324,7 +323,7 @@ def measure(bench, results, plan, act):
             continue
         try:
             act(Shrink(bench, backend, state, mib), results, runs)
-        except ERRORS as e:
+        except Exception as e:
             bench.failed('shrink: %s, %s, %d MiB' % (backend, state, mib), e)
         finally:
             if backend == 'hugetlb':
