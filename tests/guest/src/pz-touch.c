@@ -52,51 +52,47 @@ static char *map(unsigned long bytes, int advice)
 	return mem;
 }
 
+static char chunks[500] = "chunk_us";
+
+/* A marker, and the time that the chunk took, if the line has room for it. */
+static void chunk_ends(double start)
+{
+	size_t len = strlen(chunks);
+
+	mark();
+	if (len < sizeof(chunks) - 20)
+		snprintf(chunks + len, sizeof(chunks) - len, " %.0f", now_us() - start);
+}
+
 static void read_file(const char *name, unsigned long bytes)
 {
 	char *buffer = aligned_alloc(PAGE, BUFFER);
 	int fd = open(name, O_RDONLY);
-	double start, took[64];
-	unsigned int n = 0;
 
 	if (fd < 0)
 		die("%s", name);
 	memset(buffer, 1, BUFFER);
 	mark();
 	for (unsigned long at = 0; at < bytes;) {
-		start = now_us();
+		double start = now_us();
+
 		for (unsigned long end = at + chunk * PAGE; at < end && at < bytes; at += BUFFER)
 			if (pread(fd, buffer, BUFFER, at) != (ssize_t)BUFFER)
 				die("read of %s at %lu", name, at);
-		mark();
-		if (n < 64)
-			took[n++] = now_us() - start;
-	}
-	if (marked) {
-		char line[1024] = "chunk_us";
-
-		for (unsigned int i = 0; i < n; i++)
-			snprintf(line + strlen(line), sizeof(line) - strlen(line), " %.0f", took[i]);
-		say("%.500s", line);
+		chunk_ends(start);
 	}
 }
 
 static void touch(char *mem, unsigned long bytes)
 {
-	char line[1024] = "chunk_us";
-	double start;
-
 	mark();
 	for (unsigned long at = 0; at < bytes;) {
-		start = now_us();
+		double start = now_us();
+
 		for (unsigned long end = at + chunk * PAGE; at < end && at < bytes; at += PAGE)
 			mem[at] = 1;
-		mark();
-		if (strlen(line) < 480)
-			snprintf(line + strlen(line), sizeof(line) - strlen(line), " %.0f", now_us() - start);
+		chunk_ends(start);
 	}
-	if (marked)
-		say("%.500s", line);
 }
 
 /* Which of two ranges a page goes to is chance; one of them is freed. */
@@ -145,15 +141,17 @@ int main(int argc, char **argv)
 	} else {
 		mem = map(bytes, advice);
 		touch(mem, bytes);
-		say("touched_us %.0f", now_us() - start);
+	}
+	say("touched_us %.0f", now_us() - start);
+	if (marked)
+		say("%s", chunks);
+	if (!file && !hold) {
 		start = now_us();
 		mark();
 		munmap(mem, bytes);
 		mark();
 		say("freed_us %.0f", now_us() - start);
-		return 0;
 	}
-	say("touched_us %.0f", now_us() - start);
 	if (hold) {
 		say("holding");
 		while (!told_end)
