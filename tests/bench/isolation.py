@@ -30,12 +30,13 @@ def libraries(program):
 def make_initramfs():
     """The test guest's, and redis from the host behind it."""
     base = os.path.join(BUILD, 'guest/initramfs.cpio.gz')
-    programs = [shutil.which(p) for p in ('redis-server', 'redis-cli', 'redis-benchmark')]
+    # the server by its other name, which is in redis-tools: the package redis-server would start one here
+    names = {'redis-check-rdb': 'redis-server', 'redis-cli': 'redis-cli', 'redis-benchmark': 'redis-benchmark'}
+    programs = {shutil.which(p): '/bin/' + name for p, name in names.items()}
     if None in programs:
-        raise VMError('redis is missing; apt-get install redis-server redis-tools')
-    files = programs + sorted({l for p in programs for l in libraries(p)})
+        raise VMError('redis is missing; apt-get install redis-tools')
     # /usr leads to / in the test guest
-    where = {f: re.sub('^/usr/', '/', f) for f in files}
+    where = {l: re.sub('^/usr/', '/', l) for p in programs for l in libraries(p)} | programs
     dirs = sorted({d for w in where.values() for d in parents(w)} - {'/bin', '/sbin'})
     lines = ['dir %s 755' % d for d in dirs] + ['file %s %s 755' % (w, f) for f, w in where.items()]
     # compressed: the kernel takes an archive that is not only where its offset is a multiple of four
