@@ -109,9 +109,10 @@ def limits(t, row, p, u):
 
 
 def sharing(t, row, p, u):
-    mib = lambda vm, path, key: number(vm, path, key) // MiB
-    a, b = shared(p, lambda _: [mib(p, '/sys/fs/cgroup/%s/pzone.stat' % g, 'file') for g in 'ab'])
-    t.cell(row, 'pzone', 'no: %d and %d MiB' % (a, b), '32 MiB of a file mapped in two classes, pzone.stat: who read it first has it')
+    mib = lambda file, key: [number(p, '/sys/fs/cgroup/%s/%s' % (g, file), key) // MiB for g in 'ab']
+    a, b, c, d = shared(p, lambda _: mib('pzone.stat', 'file') + mib('pzone.ownership', 'partial'))
+    t.cell(row, 'pzone', 'when asked: %d and %d MiB; who read it first has it: %d and %d MiB' % (c, d, a, b),
+           '32 MiB of a file mapped in two classes, "partial" of pzone.ownership, "file" of pzone.stat; there was no class "shared"')
     a, b = shared(u, lambda _: [number(u, '/sys/fs/cgroup/%s/memory.stat' % g, 'file') // MiB for g in 'ab'])
     t.cell(row, 'memcg', 'no: %d and %d MiB' % (a, b), 'the same, memory.stat')
     a, b = shared(u, lambda pids: [number(u, '/proc/%s/smaps_rollup' % i, 'Pss_File') // 1024 for i in pids])
