@@ -28,8 +28,11 @@ class Classes:
         vm.create('p', 'c%d' % i, SIZE)
 
     def created(self, vm, number):
+        pool = vm.qmp.command('query-pzone')[0]
+        if pool['guest-generation'] != pool['generation']:
+            return False        # plugged, and not yet in the classes
         return sum(c['state'] == 'settled' and c['name'] != 'memmap' and c['actual'] == SIZE
-                   for c in vm.qmp.command('query-pzone')[0]['classes']) == number
+                   for c in pool['classes']) == number
 
     def destroy(self, vm, i):
         vm.destroy('p', 'c%d' % i)
