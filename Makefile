@@ -139,11 +139,11 @@ bench-build: all # what the benchmark needs beside the build
 	@.ci/install-packages .ci/packages-bench
 	@tests/bench/build-peers
 
-bench: bench-build ## measure pzone beside balloon, virtio-mem, memcg, ... (10 min, and 15 to build the first time)
+bench: bench-build ## measure pzone beside balloon, virtio-mem, memcg, ... (minutes, and 15 to build the first time)
 	@$(SUBMAKE) -C tests/unit/core bench
 	@exec tests/bench/bench $(BENCH)
 
-bench-full: bench-build ## ... at all points, and write docs/benchmarks.md (under an hour; goes on where it was stopped)
+bench-full: bench-build ## ... at all points, and write docs/benchmarks.md (about an hour; goes on where it was stopped)
 	@$(SUBMAKE) -C tests/unit/core bench
 	@exec tests/bench/bench --full $(BENCH)
 
