@@ -304,14 +304,23 @@ def counted_points(full):
         ([('thp', 'never', 1024, 1)] if full else [])
 
 
-def huge_pages(wanted_mib):
-    """Reserve huge pages of the host, and return how many MiB it has."""
-    path = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
+HUGE = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
+
+
+def set_huge_pages(number):
+    """Returns how many the host has then."""
     try:
-        with open(path, 'w') as f:
-            f.write(str(wanted_mib // 2))
-        with open(path) as f:
-            return int(f.read()) * 2
+        with open(HUGE, 'r+') as f:
+            f.write(str(number))
+    except OSError:
+        pass        # none at all, or not ours to set
+    return huge_pages()
+
+
+def huge_pages():
+    try:
+        with open(HUGE) as f:
+            return int(f.read())
     except OSError:
         return 0
 
@@ -320,17 +329,18 @@ def measure(bench, results, plan, act):
     """act(point, runs) for each point of a plan."""
     bench.progress.expect(sum(runs for *_, runs in plan) * (len(PEERS) + (act == Shrink.time_all)))
     for backend, state, mib, runs in plan:
-        need_mib = 5 * (mib + 256)
-        if backend == 'hugetlb' and huge_pages(need_mib) < need_mib:
-            bench.skip('shrink, hugetlb', 'this host does not reserve %d MiB of huge pages' % need_mib)
-            continue
+        before = huge_pages()
+        need = 5 * (mib + 256) // 2 if backend == 'hugetlb' else 0
         try:
-            act(Shrink(bench, backend, state, mib), results, runs)
+            if need and set_huge_pages(before + need) < before + need:
+                bench.skip('shrink, hugetlb', 'this host does not reserve %d huge pages of 2 MiB' % need)
+            else:
+                act(Shrink(bench, backend, state, mib), results, runs)
         except Exception as e:
             bench.failed('shrink: %s, %s, %d MiB' % (backend, state, mib), e)
         finally:
-            if backend == 'hugetlb':
-                huge_pages(0)
+            if need:
+                set_huge_pages(before)
 
 
 KEYS = ['backend', 'state', 'size_mib', 'peer', 'run']
