@@ -104,13 +104,16 @@ test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lo
 test-libvirt-13: deps ## the tools, and VMs if QEMU and kernel are built, with Debian 13's libvirt 11.3 (root; 10 min)
 	@tests/lib/libvirt-13
 
-fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60); needs clang
+fuzz: ## fuzz hv/core for FUZZ_SECONDS (default 60)
+	@.ci/install-packages .ci/packages-fuzz
 	@$(SUBMAKE) -C tests/fuzz fuzz
 
-fuzz-coverage: ## which lines of hv/core the fuzzer's corpus reaches; needs clang, llvm
+fuzz-coverage: ## which lines of hv/core the fuzzer's corpus reaches
+	@.ci/install-packages .ci/packages-fuzz
 	@$(SUBMAKE) -C tests/fuzz coverage
 
-fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times; needs clang, llvm (20 min the first time)
+fuzz-device: deps ## fuzz the device in a QEMU of its own for FUZZ_SECONDS, three times (20 min the first time)
+	@.ci/install-packages .ci/packages-fuzz
 	@tests/fuzz/fuzz-device
 
 test-pzoned: all ## pzoned killed at every step, QEMUs that hang, three VMs in permanent OOM (25 min)
