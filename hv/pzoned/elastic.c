@@ -704,7 +704,8 @@ static struct held held_of(size_t group, const char *without_uuid)
 
 /*
  * With the lock. By a decision of ours no budget is exceeded, but by hand, by a start past
- * the hook, and by smaller settings it can be. Then nothing grows there until it fits.
+ * the hook, by smaller settings, and while a device brings a class together it can be. Then
+ * nothing grows there until it fits.
  */
 static void check_budgets(void)
 {

@@ -474,6 +474,7 @@ static u32 take_halves(struct pzone_pool *pool, struct pzone_class *class, u32 f
  * Takes what can be taken: a range with a page that can be neither freed nor
  * moved is tried again in halves, down to a block. After pool->take_until, or
  * when the host wants something else (pool->kicked), only what is free is taken.
+ * The caller has said so in pool->taking and node->taking.
  *
  * Returns the number of blocks that stayed; pool->state says which.
  */
@@ -483,9 +484,6 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 	bool free_only = false;
 	u32 stuck = 0, n;
 
-	pool->taking = class->node;
-	WRITE_ONCE(class->node->want_back, false);
-	WRITE_ONCE(class->node->taking, true);
 	get_online_mems();
 	clear_zone_contiguous(pzone_zone(class->node));
 	for (; first < end; first += n) {
@@ -493,9 +491,6 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 		stuck += take_halves(pool, class, first, n, &free_only);
 	}
 	put_online_mems();
-	WRITE_ONCE(class->node->taking, false);
-	wake_up_all(&class->node->oom_wait);
-	pool->taking = NULL;
 	WRITE_ONCE(class->given_blocks, class->given_blocks - (nr - stuck));
 	return stuck;
 }

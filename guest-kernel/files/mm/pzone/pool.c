@@ -44,7 +44,10 @@
 #define PZONE_TAKE_TIME		(10 * HZ)
 #define PZONE_RETAKE_TIME	HZ
 
-/* So much a class may have beyond its size while its old blocks are exchanged for new ones. */
+/*
+ * Old blocks of a class are exchanged for new ones in such steps. A class that is full has
+ * so much beyond its size meanwhile.
+ */
 #define PZONE_EXCHANGE_BYTES	SZ_32M
 
 /* See internal.h for what it keeps. */
@@ -557,26 +560,56 @@ static void give_up_to(struct pzone_pool *pool, struct pzone_class *class, u32 b
 	pzone_oom_grown(class->node);
 }
 
+/* Between these two an OOM of the class asks for what is being taken from it, and waits. */
+static void begin_take(struct pzone_pool *pool, struct pzone_class *class)
+{
+	pool->taking = class->node;
+	WRITE_ONCE(class->node->want_back, false);
+	WRITE_ONCE(class->node->taking, true);
+}
+
+static void end_take(struct pzone_pool *pool, struct pzone_class *class)
+{
+	WRITE_ONCE(class->node->taking, false);
+	wake_up_all(&class->node->oom_wait);
+	pool->taking = NULL;
+}
+
+/* Is there free memory for all that may be in so many blocks of the class? */
+static bool has_room(const struct pzone_pool *pool, const struct pzone_class *class, u32 blocks)
+{
+	const struct zone *zone = pzone_zone(class->node);
+
+	return zone_page_state(zone, NR_FREE_PAGES) >=
+	       blocks * pool->block_pages + high_wmark_pages(zone);
+}
+
 /*
  * Take a run of blocks from its class. A class that the host brings together has more
  * blocks than its size for a while, old ones and new ones. What is beyond its size stays
  * parked, or its tasks would fill it; but the pages of old blocks need a place to go to.
- * So the two are exchanged bit by bit. Returns the number of blocks that are stuck.
+ * So the two are exchanged bit by bit: old ones first, or new ones first if the class is
+ * too full for that. Returns the number of blocks that are stuck.
  */
 static u32 take_run(struct pzone_pool *pool, struct pzone_class *class, const struct run *run)
 {
 	const u32 end = run->first + run->nr;
 	u32 step = max_t(u32, PZONE_EXCHANGE_BYTES / pool->block_size, 1);
 	u32 stuck = 0, first, nr;
+	bool exchange = !class->dying && has_parked(pool, class);
 
-	if (class->dying || !has_parked(pool, class))
+	if (!exchange)
 		step = run->nr;
 	for (first = run->first; first < end; first += nr) {
 		nr = min(end - first, step);
-		if (!class->dying)
+		if (exchange && !has_room(pool, class, nr))
 			give_up_to(pool, class, class->wanted_blocks + nr);
+		begin_take(pool, class);
 		stuck += pzone_take(pool, class, first, nr);
 		pzone_zone_changed(pool, class);
+		if (exchange)
+			give_up_to(pool, class, class->wanted_blocks);
+		end_take(pool, class);
 		if (atomic_read(&pool->kicked))
 			break;
 	}
@@ -986,8 +1019,10 @@ int pzone_pool_unregister(struct pzone_pool *pool)
 		if (run.state != PZONE_BLOCK_GIVEN)
 			continue;
 		class = find_class_id(pool, run.owner);
+		begin_take(pool, class);
 		stuck += pzone_take(pool, class, run.first, run.nr);
 		pzone_zone_changed(pool, class);
+		end_take(pool, class);
 	}
 	if (stuck) {
 		pr_warn("%s: %llu bytes are in use and can't be moved: the pool stays until reboot\n",
