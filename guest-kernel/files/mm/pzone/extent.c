@@ -352,9 +352,118 @@ static void park(struct pzone_pool *pool, unsigned long start, unsigned long end
 		if (unlikely(PageHWPoison(page)))
 			lay_out(page);
 		__SetPageOffline(page);
+		set_page_links(page, ZONE_MOVABLE, pool->park->nid, pfn);
 	}
 	page_offline_end();
-	link_pages(start, end, pool->park->nid);
+}
+
+/* Free isolated neighbours are one buddy of up to MAX_ORDER: don't end inside of one. */
+static unsigned long next_step(const struct pzone_pool *pool, unsigned long pfn,
+			       unsigned long end)
+{
+	const unsigned long step = max(PZONE_UNLINK_BLOCKS * pool->block_pages,
+				       MAX_ORDER_NR_PAGES);
+
+	return min(round_down(pfn + step, MAX_ORDER_NR_PAGES), end);
+}
+
+/* Take isolated blocks that are free. False, and nothing has changed, if they are not. */
+static bool unlink_and_park(struct pzone_pool *pool, struct zone *zone, unsigned long start,
+			    unsigned long end)
+{
+	if (!unlink_free(zone, start, end))
+		return false;
+	park(pool, start, end);
+	memset(pool->state + (start - PHYS_PFN(pool->addr)) / pool->block_pages,
+	       PZONE_BLOCK_PARKED, (end - start) / pool->block_pages);
+	cond_resched();
+	return true;
+}
+
+/* With zone->lock: the free piece of at least a pageblock that has this page, if any. */
+static struct page *large_buddy(const struct zone *zone, unsigned long pfn)
+{
+	unsigned int order;
+
+	for (order = pageblock_order; order <= MAX_PAGE_ORDER; order++) {
+		struct page *page = pfn_to_page(round_down(pfn, 1UL << order));
+
+		if (page_zone(page) == zone && PageBuddy(page) && buddy_order(page) >= order)
+			return page;
+	}
+	return NULL;
+}
+
+/* With zone->lock: is all of this block free, in pieces of at least a pageblock? */
+static bool is_free(const struct pzone_pool *pool, const struct zone *zone, unsigned long pfn)
+{
+	const unsigned long end = pfn + pool->block_pages;
+
+	while (pfn < end) {
+		const struct page *page = large_buddy(zone, pfn);
+
+		if (!page || is_migrate_isolate_page(pfn_to_page(pfn)))
+			return false;
+		pfn = page_to_pfn(page) + (1UL << buddy_order(page));
+	}
+	return true;
+}
+
+/*
+ * Isolate free blocks from the front of [start, end) on, and return where they end.
+ * start_isolate_page_range() would look at every page of them for one that can't move.
+ */
+static unsigned long isolate_free(const struct pzone_pool *pool, struct zone *zone,
+				  unsigned long start, unsigned long end)
+{
+	unsigned long flags, pfn = start, block_end;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	while (pfn < end && is_free(pool, zone, pfn)) {
+		block_end = pfn + pool->block_pages;
+		for (; pfn < block_end; pfn += pageblock_nr_pages) {
+			WARN_ON_ONCE(!move_freepages_block_isolate(zone, pfn_to_page(pfn),
+								   MIGRATE_ISOLATE));
+			zone->nr_isolate_pageblock++;
+		}
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return pfn;
+}
+
+/* Take free blocks from the front of [first, first + nr) on. Returns how many. */
+static u32 take_free(struct pzone_pool *pool, struct pzone_class *class, u32 first, u32 nr)
+{
+	struct zone *zone = pzone_zone(class->node);
+	const unsigned long start = block_pfn(pool, first);
+	const unsigned long end = block_pfn(pool, first + nr);
+	unsigned long pfn, next;
+
+	for (pfn = start; pfn < end; pfn = next) {
+		next = isolate_free(pool, zone, pfn, next_step(pool, pfn, end));
+		if (next == pfn)
+			break;
+		if (!unlink_and_park(pool, zone, pfn, next)) {
+			undo_isolate_page_range(pfn, next, MIGRATE_MOVABLE);
+			break;
+		}
+	}
+	return (pfn - start) / pool->block_pages;
+}
+
+/* How many blocks at the end of [first, first + nr) look free? */
+static u32 free_at_end(const struct pzone_pool *pool, const struct pzone_class *class, u32 first,
+		       u32 nr)
+{
+	struct zone *zone = pzone_zone(class->node);
+	unsigned long flags;
+	u32 n = 0;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	while (n < nr && is_free(pool, zone, block_pfn(pool, first + nr - n - 1)))
+		n++;
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return n;
 }
 
 /* Empty an isolated range: reclaim clean page cache, migrate the rest. */
@@ -394,8 +503,6 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	struct zone *zone = pzone_zone(class->node);
 	const unsigned long start = block_pfn(pool, first);
 	const unsigned long end = block_pfn(pool, first + nr);
-	const unsigned long step = max(PZONE_UNLINK_BLOCKS * pool->block_pages,
-				       MAX_ORDER_NR_PAGES);
 	unsigned long pfn = start, next;
 	int rc;
 
@@ -409,16 +516,11 @@ static int take_range(struct pzone_pool *pool, struct pzone_class *class, u32 fi
 	else
 		rc = empty_range(pool, zone, start, end);
 	for (; !rc && pfn < end; pfn = next) {
-		/* Free isolated neighbours are one buddy of up to MAX_ORDER. */
-		next = min(round_down(pfn + step, MAX_ORDER_NR_PAGES), end);
-		if (!unlink_free(zone, pfn, next)) {
+		next = next_step(pool, pfn, end);
+		if (!unlink_and_park(pool, zone, pfn, next)) {
 			rc = -EBUSY;
 			break;
 		}
-		park(pool, pfn, next);
-		memset(pool->state + first + (pfn - start) / pool->block_pages,
-		       PZONE_BLOCK_PARKED, (next - pfn) / pool->block_pages);
-		cond_resched();
 	}
 	if (rc)
 		undo_isolate_page_range(pfn, end, MIGRATE_MOVABLE);
@@ -445,6 +547,8 @@ static u32 take_halves(struct pzone_pool *pool, struct pzone_class *class, u32 f
 	u32 left = 0, i;
 	int rc;
 
+	if (!nr)
+		return 0;
 	rc = take_range(pool, class, first, nr, *free_only || pzone_in_a_hurry(pool));
 	if (!rc)
 		return 0;
@@ -462,6 +566,23 @@ static u32 take_halves(struct pzone_pool *pool, struct pzone_class *class, u32 f
 	first += nr - left;
 	return take_halves(pool, class, first, left / 2, free_only) +
 	       take_halves(pool, class, first + left / 2, left - left / 2, free_only);
+}
+
+/*
+ * Take [first, first + nr): first what is free at both ends, which is cheap, and which
+ * nothing from between is to be moved to.
+ */
+static u32 take_blocks(struct pzone_pool *pool, struct pzone_class *class, u32 first, u32 nr,
+		       bool *free_only)
+{
+	const u32 end = first + nr;
+	u32 middle_end, rest;
+
+	first += take_free(pool, class, first, nr);
+	middle_end = end - free_at_end(pool, class, first, end - first);
+	rest = middle_end + take_free(pool, class, middle_end, end - middle_end);
+	return take_halves(pool, class, first, middle_end - first, free_only) +
+	       take_halves(pool, class, rest, end - rest, free_only);
 }
 
 /**
@@ -486,9 +607,10 @@ u32 pzone_take(struct pzone_pool *pool, struct pzone_class *class, u32 first, u3
 
 	get_online_mems();
 	clear_zone_contiguous(pzone_zone(class->node));
+	drain_all_pages(pzone_zone(class->node));
 	for (; first < end; first += n) {
 		n = min_t(u32, end - first, PZONE_TAKE_BLOCKS);
-		stuck += take_halves(pool, class, first, n, &free_only);
+		stuck += take_blocks(pool, class, first, n, &free_only);
 	}
 	put_online_mems();
 	WRITE_ONCE(class->given_blocks, class->given_blocks - (nr - stuck));
