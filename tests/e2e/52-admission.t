@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pzone-define and pzone-set ask pzoned whether the host has room for new guarantees."""
 import os
+import re
 import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from pzone_domain import MiB, NS                # noqa: E402
+from pzone_host import poll                     # noqa: E402
+from pzone_domain import MiB, NS, SLOW          # noqa: E402
 from pzone_test import run                      # noqa: E402
 
 CLASS = """<class name='%s' pool='ua-fast'><size unit='MiB'>%d</size><guarantee unit='MiB'>%d</guarantee>
@@ -53,6 +55,8 @@ def test(t, host):
     with open(config, "w") as f:
         f.write("[daemon]\nsocket=%s/pzoned.sock\n[budget host]\nsize=100MiB\n" % directory)
     host.pzoned.send_signal(signal.SIGHUP)
+    poll("pzoned has read the smaller budget", 30 * SLOW, lambda: re.search(
+        r"budget 'host' of this host has .* left of 100 MiB", host.virsh("pzone-set", "demo", "web", "--guarantee", "12MiB").stderr))
     t.virsh_ok("pzone-set", "demo", "web", "--guarantee", "8MiB", what="... not even where there is too little for what is")
     t.virsh_ok("pzone-set", "demo", "web", "--weight", "200", what="nor is what guarantees nothing more")
 
