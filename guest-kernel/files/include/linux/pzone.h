@@ -79,15 +79,21 @@ static inline int pzone_near_node(int nid)
 struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid);
 
 /*
- * The zonelist that this allocation must use, or NULL for the ordinary ones.
- * Only what may live in ZONE_MOVABLE goes to a pzone.
+ * Must this allocation use a pzone's zonelist? Then it is *@zonelist. Only what may
+ * live in ZONE_MOVABLE goes to a pzone.
  */
-static inline struct zonelist *pzone_route(gfp_t gfp, int preferred_nid)
+static inline bool pzone_route(gfp_t gfp, int preferred_nid, struct zonelist **zonelist)
 {
+	struct zonelist *route;
+
 	if (!static_branch_unlikely(&pzone_enabled) ||
 	    gfp_zone(gfp) != ZONE_MOVABLE)
-		return NULL;
-	return __pzone_route(gfp, preferred_nid);
+		return false;
+	route = __pzone_route(gfp, preferred_nid);
+	if (!route)
+		return false;
+	*zonelist = route;
+	return true;
 }
 
 bool __zonelist_is_pzone(const struct zonelist *zonelist);
@@ -153,6 +159,16 @@ static inline unsigned int pzone_act_for(struct mm_struct *mm)
 		return current->pzone_acting;
 	return pzone_act_for_owner(mm);
 }
+
+/* A page fault in the address space of somebody else: whose class is the owner's. */
+static inline bool pzone_foreign(const struct mm_struct *mm)
+{
+	return static_branch_unlikely(&pzone_enabled) && current->mm != mm &&
+	       current->pzone_acting == PZONE_ACT_SELF;
+}
+
+struct folio *pzone_vma_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+				    unsigned long addr, bool hugepage);
 
 void __pzone_file_opened(struct file *file);
 

@@ -4,11 +4,11 @@
  *
  * Implicit and threaded: its files are in every cgroup without any set-up. A
  * cgroup's setting is a name; a name that no class has yet is kept and binds
- * when the class appears. What the allocator reads is css->nid, the node id in
+ * when the class appears. What the allocator reads is css->node, the pzone in
  * effect, which is recomputed for the whole tree whenever a setting or the set
  * of classes changes; both are rare.
  *
- * cgroup_name_mutex keeps the settings and nids constant. It nests outside
+ * cgroup_name_mutex keeps the settings and pzones constant. It nests outside
  * pzone_mutex and inside cgroup_mutex.
  */
 #include <linux/capability.h>
@@ -20,14 +20,6 @@
 
 #include "internal.h"
 
-struct pzone_css {
-	struct cgroup_subsys_state css;
-	/* The setting: "" inherits, "none" is no class. */
-	char name[PZONE_NAME_LEN];
-	/* What is in effect; NUMA_NO_NODE: no class, or none of that name yet. */
-	int nid;
-};
-
 static DEFINE_MUTEX(cgroup_name_mutex);
 static struct pzone_css *pzone_root;
 
@@ -36,16 +28,21 @@ static struct pzone_css *css_to_pzone(const struct cgroup_subsys_state *css)
 	return container_of(css, struct pzone_css, css);
 }
 
+static int nid_of(const struct pzone_node *node)
+{
+	return node ? node->nid : NUMA_NO_NODE;
+}
+
+/* The pzone in effect for a cgroup. */
+static struct pzone_node *css_node(const struct cgroup_subsys_state *css)
+{
+	return READ_ONCE(css_to_pzone(css)->node);
+}
+
 /* The node id in effect for a cgroup. */
 int pzone_css_nid(const struct cgroup_subsys_state *css)
 {
-	return css ? READ_ONCE(css_to_pzone(css)->nid) : NUMA_NO_NODE;
-}
-
-/* Node id of the running task's class, or NUMA_NO_NODE. The allocator's path. */
-int pzone_current_nid(void)
-{
-	return pzone_task_nid(current);
+	return css ? nid_of(css_node(css)) : NUMA_NO_NODE;
 }
 
 int pzone_task_nid(struct task_struct *task)
@@ -59,22 +56,33 @@ int pzone_task_nid(struct task_struct *task)
 }
 
 /*
- * Act for the owner of an address space. Where it is not known (without
- * CONFIG_MEMCG, or in fork) all stays as it is.
+ * Act for the owner of an address space. Where that is not known (without CONFIG_MEMCG,
+ * or in fork) for the running task.
  */
 unsigned int __pzone_act_for_owner(struct mm_struct *mm)
 {
-	unsigned int old = current->pzone_acting;
+	int nid = pzone_task_nid(current);
 #ifdef CONFIG_MEMCG
 	struct task_struct *owner;
 
 	rcu_read_lock();
 	owner = rcu_dereference(mm->owner);
 	if (owner && READ_ONCE(owner->mm) == mm)
-		pzone_act(PZONE_ACT_NODE + pzone_task_nid(owner));
+		nid = pzone_task_nid(owner);
 	rcu_read_unlock();
 #endif
-	return old;
+	return pzone_act(PZONE_ACT_NODE + nid);
+}
+
+/* vma_alloc_folio() on behalf of the owner of the address space. */
+struct folio *pzone_vma_alloc_folio(gfp_t gfp, int order, struct vm_area_struct *vma,
+				    unsigned long addr, bool hugepage)
+{
+	const unsigned int acting = __pzone_act_for_owner(vma->vm_mm);
+	struct folio *folio = vma_alloc_folio_noprof(gfp, order, vma, addr, hugepage);
+
+	pzone_act_end(acting);
+	return folio;
 }
 
 /* The name set: the nearest one from here up. */
@@ -121,16 +129,16 @@ static int effective_nid(struct pzone_css *pz, const char **ret_name)
 	return NUMA_NO_NODE;
 }
 
-/* Make a node id the one in effect for a cgroup. Its tasks take their memory along. */
+/* Make a node id's pzone the one in effect for a cgroup. Its tasks take their memory along. */
 static void bind(struct pzone_css *pz, int nid)
 {
-	int old = READ_ONCE(pz->nid);
+	const int old = nid_of(pz->node);
 	struct css_task_iter it;
 	struct task_struct *task;
 
 	if (nid == old)
 		return;
-	WRITE_ONCE(pz->nid, nid);
+	WRITE_ONCE(pz->node, pzone_node_of(nid));
 	css_task_iter_start(&pz->css, CSS_TASK_ITER_PROCS, &it);
 	while ((task = css_task_iter_next(&it)))
 		pzone_move_task(task, old, nid);
@@ -188,7 +196,6 @@ static struct cgroup_subsys_state *pzone_css_alloc(struct cgroup_subsys_state *p
 
 	if (!pz)
 		return ERR_PTR(-ENOMEM);
-	pz->nid = NUMA_NO_NODE;
 	if (!parent)
 		pzone_root = pz;
 	return &pz->css;
@@ -198,7 +205,7 @@ static int pzone_css_online(struct cgroup_subsys_state *css)
 {
 	mutex_lock(&cgroup_name_mutex);
 	if (css->parent)
-		WRITE_ONCE(css_to_pzone(css)->nid, READ_ONCE(css_to_pzone(css->parent)->nid));
+		WRITE_ONCE(css_to_pzone(css)->node, css_node(css->parent));
 	mutex_unlock(&cgroup_name_mutex);
 	return 0;
 }
@@ -223,7 +230,7 @@ static void pzone_attach(struct cgroup_taskset *tset)
 	struct task_struct *leader;
 
 	cgroup_taskset_for_each_leader(leader, css, tset)
-		pzone_move_task(leader, attach_from, READ_ONCE(css_to_pzone(css)->nid));
+		pzone_move_task(leader, attach_from, pzone_css_nid(css));
 }
 
 static void pzone_css_free(struct cgroup_subsys_state *css)
@@ -283,11 +290,6 @@ static int effective_show(struct seq_file *sf, void *v)
 	seq_printf(sf, "%s\n", name);
 	mutex_unlock(&cgroup_name_mutex);
 	return 0;
-}
-
-static const struct pzone_node *css_node(struct cgroup_subsys_state *css)
-{
-	return pzone_node_of(pzone_css_nid(css));
 }
 
 static u64 current_read(struct cgroup_subsys_state *css, struct cftype *cft)

@@ -17,6 +17,7 @@
 #define _MM_PZONE_INTERNAL_H
 
 #include <linux/atomic.h>
+#include <linux/cgroup.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/memremap.h>
@@ -174,6 +175,28 @@ extern struct list_head pzone_pools;
 extern unsigned int pzone_oom_wait_ms;
 extern bool pzone_move_memory;
 
+/* What the controller knows of a cgroup. */
+struct pzone_css {
+	struct cgroup_subsys_state css;
+	/* The setting: "" inherits, "none" is no class. */
+	char name[PZONE_NAME_LEN];
+	/* What is in effect; NULL: no class, or none of that name yet. */
+	struct pzone_node *node;
+};
+
+/* The pzone of the running task's class, or NULL. The allocator's path. */
+static inline const struct pzone_node *pzone_current_node(void)
+{
+	const struct cgroup_subsys_state *css;
+	const struct pzone_node *node;
+
+	rcu_read_lock();
+	css = task_css(current, pzone_cgrp_id);
+	node = READ_ONCE(container_of(css, struct pzone_css, css)->node);
+	rcu_read_unlock();
+	return node;
+}
+
 /* node.c */
 static inline struct zone *pzone_zone(const struct pzone_node *node)
 {
@@ -210,7 +233,6 @@ static inline u64 pzone_bytes(const struct pzone_pool *pool, u32 blocks)
 }
 
 /* cgroup.c */
-int pzone_current_nid(void);
 int pzone_task_nid(struct task_struct *task);
 unsigned int pzone_count_cgroups(const char *name);
 void pzone_rebind_cgroups(void);

@@ -207,12 +207,12 @@ struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid)
 	const unsigned int acting = in_task() ? current->pzone_acting : PZONE_ACT_PAGE;
 	const struct pzone_node *node;
 
-	if (acting >= PZONE_ACT_NONE)
+	if (likely(acting == PZONE_ACT_SELF && !node_is_spare(preferred_nid)))
+		node = pzone_current_node();
+	else if (acting >= PZONE_ACT_NONE)
 		node = pzone_node_of((int)acting - PZONE_ACT_NODE);
 	else
 		node = pzone_node_of(preferred_nid);
-	if (!node && acting == PZONE_ACT_SELF)
-		node = pzone_node_of(pzone_current_nid());
 	if (!node || !READ_ONCE(node->live))
 		return NULL;
 	if (unlikely(gfp & __GFP_PZONE_SHARED)) {

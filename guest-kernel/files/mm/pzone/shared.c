@@ -143,14 +143,14 @@ static void move_work(struct work_struct *work)
 void __pzone_file_opened(struct file *file)
 {
 	struct address_space *mapping = file->f_mapping;
-	const int nid = pzone_current_nid();
+	const struct pzone_node *node = pzone_current_node();
 	struct shared_file *shared;
 
 	/* tmpfs can't be reclaimed without swap, and stays with who fills it. */
-	if (!pzone_node_of(nid) || !S_ISREG(file_inode(file)->i_mode) ||
+	if (!node || !S_ISREG(file_inode(file)->i_mode) ||
 	    shmem_mapping(mapping) || is_file_hugepages(file) || dax_mapping(mapping))
 		return;
-	if (first_class(mapping, nid) == nid || mapping->gfp_mask & __GFP_PZONE_SHARED ||
+	if (first_class(mapping, node->nid) == node->nid || mapping->gfp_mask & __GFP_PZONE_SHARED ||
 	    !pzone_node_of(READ_ONCE(pzone_shared_nid)))
 		return;
 	mapping_set_gfp_mask(mapping, mapping_gfp_mask(mapping) | __GFP_PZONE_SHARED);
