@@ -239,6 +239,18 @@ static inline bool pzone_put_back(struct page *page, struct zone *zone)
 /* Nodes that have an LRU: those in N_MEMORY and the pzones. */
 #define for_each_lru_node(nid)	for_each_online_node(nid)
 
+/* Nodes that a memory cgroup has data for: not the spare ids that were never used. */
+#ifdef CONFIG_MEMCG
+#define for_each_memcg_node(memcg, nid)					\
+	for_each_node(nid)						\
+		if (!(memcg) || (memcg)->nodeinfo[nid])
+#else
+#define for_each_memcg_node(memcg, nid)	for_each_node(nid)
+#endif
+
+bool pzone_memcg_needs(int nid);
+bool pzone_memcg_alloc(struct mem_cgroup *memcg, int nid);
+
 /* Pzones that have memory; none without a class. */
 #define for_each_pzone_nid(nid)						\
 	for ((nid) = pzone_first_nid;					\
@@ -367,7 +379,13 @@ static inline void pzone_oom_nobody(const struct oom_control *oc)
 {
 }
 
+static inline bool pzone_memcg_needs(int nid)
+{
+	return true;
+}
+
 #define for_each_lru_node(nid)	for_each_node_state(nid, N_MEMORY)
+#define for_each_memcg_node(memcg, nid)	for_each_node(nid)
 #define for_each_pzone_nid(nid)	for (; 0;)
 
 #endif /* CONFIG_PZONE */

@@ -246,6 +246,18 @@ int pzone_ownership(const struct pzone_node *node, u64 used, u64 *stat, u64 *par
 typedef u64 pzone_weigh_t(struct page *page, unsigned long nr_pages, int nid);
 u64 pzone_walk(struct mm_struct *mm, pzone_weigh_t *weigh, int nid, bool may_sleep);
 
+/* memcg.c */
+#ifdef CONFIG_MEMCG
+/* Of shrinker.c, which has no header for it. */
+extern struct mutex shrinker_mutex;
+int pzone_memcg_add_node(int nid);
+#else
+static inline int pzone_memcg_add_node(int nid)
+{
+	return 0;
+}
+#endif
+
 /* move.c */
 void pzone_move_task(struct task_struct *leader, int from, int to);
 

@@ -141,6 +141,9 @@ int pzone_node_prepare(struct pzone_node *node)
 
 	if (node->prepared)
 		return 0;
+	rc = pzone_memcg_add_node(node->nid);
+	if (rc)
+		return rc;
 	rc = try_online_node(node->nid);
 	if (rc < 0)
 		return rc;

@@ -578,7 +578,7 @@ static void end_take(struct pzone_pool *pool, struct pzone_class *class)
 /* Is there free memory for all that may be in so many blocks of the class? */
 static bool has_room(const struct pzone_pool *pool, const struct pzone_class *class, u32 blocks)
 {
-	const struct zone *zone = pzone_zone(class->node);
+	struct zone *zone = pzone_zone(class->node);
 
 	return zone_page_state(zone, NR_FREE_PAGES) >=
 	       blocks * pool->block_pages + high_wmark_pages(zone);
