@@ -273,7 +273,12 @@ struct pzone_live *pzone_live_free(struct pzone_live *live)
 	return NULL;
 }
 
-static int read_live(json_object *pools, const char *who, struct pzone_live **ret_live,
+/* Who is asked about which domain. */
+struct peer {
+	const char *name, *domain;
+};
+
+static int read_live(json_object *pools, const struct peer *peer, struct pzone_live **ret_live,
 		     struct pzone_error *err)
 {
 	struct pzone_live *live = calloc(1, sizeof(*live));
@@ -303,8 +308,8 @@ static int read_live(json_object *pools, const char *who, struct pzone_live **re
 odd:
 	pzone_live_free(live);
 	return pzl_error(err, -EPROTO, PZONE_ERR_INTERNAL,
-			 "QEMU's answer about the pools of domain '%s' makes no sense: member '%s' is missing or wrong",
-			 who, missing);
+			 "%s's answer about the pools of domain '%s' makes no sense: member '%s' is missing or wrong",
+			 peer->name, peer->domain, missing);
 }
 
 size_t pzone_live_pool_count(const struct pzone_live *live)
@@ -351,7 +356,7 @@ const struct pzone_live_class *pzone_live_class_find(const struct pzone_live *li
 /* --- QMP --- */
 
 /* The "return" value of a reply, or why there is none. *ret_value is borrowed. */
-static int take_reply(json_object *reply, const char *command, const char *who,
+static int take_reply(json_object *reply, const char *command, const struct peer *peer,
 		      json_object **ret_value, struct pzone_error *err)
 {
 	json_object *value = NULL, *error = NULL;
@@ -363,23 +368,33 @@ static int take_reply(json_object *reply, const char *command, const char *who,
 	}
 	if (!json_object_object_get_ex(reply, "error", &error))
 		return pzl_error(err, -EPROTO, PZONE_ERR_INTERNAL,
-				 "QEMU's answer to %s of domain '%s' makes no sense", command,
-				 who);
+				 "%s's answer to %s of domain '%s' makes no sense", peer->name,
+				 command, peer->domain);
 	class = json_object_get_string(json_object_object_get(error, "class"));
 	desc = json_object_get_string(json_object_object_get(error, "desc"));
 	if (class && !strcmp(class, "CommandNotFound"))
 		return pzl_error(err, -EOPNOTSUPP, PZONE_ERR_NO_SUPPORT,
 				 "the QEMU of domain '%s' knows no pzone: set <emulator> in its XML to the pzone build of qemu-system-x86_64, then shut it off and start it",
-				 who);
-	return pzl_error(err, -EREMOTEIO, PZONE_ERR_DEVICE, "%s",
-			 desc ? desc : "QEMU refused without a reason");
+				 peer->domain);
+	if (!desc)
+		return pzl_error(err, -EREMOTEIO, PZONE_ERR_DEVICE, "%s refused without a reason",
+				 peer->name);
+	return pzl_error(err, -EREMOTEIO, PZONE_ERR_DEVICE, "%s", desc);
+}
+
+static struct peer peer_of(virDomainPtr dom)
+{
+	bool xl;
+
+	return (struct peer) { pzl_xen_is(dom, &xl) ? "pzone-xend" : "QEMU", virDomainGetName(dom) };
 }
 
 /* Steals args (may be NULL). *ret_root owns *ret_value. */
 static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	       json_object **ret_root, json_object **ret_value, struct pzone_error *err)
 {
-	const char *who = virDomainGetName(dom);
+	const struct peer peer = peer_of(dom);
+	const char *who = peer.domain;
 	json_object *request = json_object_new_object(), *reply = NULL;
 	char *text = NULL;
 	int rc;
@@ -409,10 +424,11 @@ static int qmp(virDomainPtr dom, const char *command, json_object *args,
 	reply = json_tokener_parse(text);
 	if (!reply) {
 		rc = pzl_error(err, -EPROTO, PZONE_ERR_INTERNAL,
-			       "QEMU's answer to %s of domain '%s' is no JSON", command, who);
+			       "%s's answer to %s of domain '%s' is no JSON", peer.name, command,
+			       who);
 		goto out;
 	}
-	rc = take_reply(reply, command, who, ret_value, err);
+	rc = take_reply(reply, command, &peer, ret_value, err);
 	if (!rc) {
 		*ret_root = reply;
 		reply = NULL;
@@ -431,17 +447,18 @@ int pzone_live_parse(const char *json, const char *who, struct pzone_live **ret_
 		     struct pzone_error *err)
 {
 	json_object *root = json_tokener_parse(json), *value = NULL;
+	const struct peer peer = { "QEMU", who };
 	int rc = 0;
 
 	if (!root)
 		return pzl_error(err, -EPROTO, PZONE_ERR_INTERNAL,
 				 "QEMU's answer about the pools of domain '%s' is no JSON", who);
 	if (json_object_is_type(root, json_type_object))
-		rc = take_reply(root, "query-pzone", who, &value, err);
+		rc = take_reply(root, "query-pzone", &peer, &value, err);
 	else
 		value = root;
 	if (!rc)
-		rc = read_live(value, who, ret_live, err);
+		rc = read_live(value, &peer, ret_live, err);
 	json_object_put(root);
 	return rc;
 }
@@ -450,13 +467,14 @@ int pzone_live_parse(const char *json, const char *who, struct pzone_live **ret_
 static int query(virDomainPtr dom, json_object *args, struct pzone_live **ret_live,
 		 struct pzone_error *err)
 {
+	const struct peer peer = peer_of(dom);
 	json_object *root, *value;
 	int rc;
 
 	rc = qmp(dom, "query-pzone", args, &root, &value, err);
 	if (rc)
 		return rc;
-	rc = read_live(value, virDomainGetName(dom), ret_live, err);
+	rc = read_live(value, &peer, ret_live, err);
 	json_object_put(root);
 	return rc;
 }
