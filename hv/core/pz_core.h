@@ -216,6 +216,27 @@ uint32_t pz_pool_wanted(const struct pz_pool *pool, uint32_t from, struct pz_ext
 uint32_t pz_pool_actual(const struct pz_pool *pool, uint32_t from, struct pz_extent *ret, uint32_t max);
 bool pz_name_valid(const char *name);	/* [a-z0-9][a-z0-9_.-]{0,30}, not reserved */
 
+/* What a class is up to, as people are told it. */
+enum pz_class_state {
+	PZ_CLASS_SETTLED,		/* it has what it should have */
+	PZ_CLASS_GROWING,
+	PZ_CLASS_SHRINKING,		/* also: it has blocks that it should not have */
+	PZ_CLASS_PARTIAL,		/* guest or host could not do all of it, and go on trying */
+	PZ_CLASS_DESTROYING,
+	PZ_CLASS_WAITING,		/* no guest driver follows the layout */
+};
+
+/* Call add for plugged blocks outside what is wanted for their class, in pieces; both
+ * lists as pz_pool_wanted() and pz_pool_actual() give them. O(extents) */
+void pz_misplaced(const struct pz_extent *wanted, uint32_t nr_wanted,
+		  const struct pz_extent *actual, uint32_t nr_actual,
+		  void (*add)(void *opaque, uint32_t class_id, uint32_t blocks), void *opaque);
+/* misplaced: blocks of the class that pz_misplaced() found; guest_ready: a driver follows
+ * the layout; failed: the host could not plug or unplug something of the class. */
+enum pz_class_state pz_class_state(const struct pz_pool_info *pool,
+				   const struct pz_class_info *class, uint32_t misplaced,
+				   bool guest_ready, bool failed);
+
 /* --- the guest's requests --- */
 
 /*

@@ -36,6 +36,7 @@ struct view {
 	struct pz_extent *wanted, *actual;
 	uint32_t nr_wanted, nr_actual;
 	uint32_t max_extents;
+	GHashTable *misplaced;		/* class id -> blocks */
 };
 
 static json_object *list_extents(const struct view *view, const struct pz_extent *all,
@@ -57,48 +58,23 @@ static json_object *list_extents(const struct view *view, const struct pz_extent
 	return list;
 }
 
-/* Has the class blocks that it should not have? */
-static bool misplaced(const struct view *view, uint32_t id)
-{
-	for (uint32_t a = 0; a < view->nr_actual; a++) {
-		const struct pz_extent *have = &view->actual[a];
-		uint32_t excess = have->nr;
+/* As in pzone.json. */
+static const char *const state_words[] = {
+	[PZ_CLASS_SETTLED] = "settled",
+	[PZ_CLASS_GROWING] = "growing",
+	[PZ_CLASS_SHRINKING] = "shrinking",
+	[PZ_CLASS_PARTIAL] = "partial",
+	[PZ_CLASS_DESTROYING] = "destroying",
+	[PZ_CLASS_WAITING] = "waiting",
+};
 
-		if (have->class_id != id)
-			continue;
-		for (uint32_t w = 0; w < view->nr_wanted; w++) {
-			const struct pz_extent *want = &view->wanted[w];
-			const uint64_t from = MAX(have->first, want->first);
-			const uint64_t end = MIN((uint64_t)have->first + have->nr,
-						 (uint64_t)want->first + want->nr);
-
-			if (want->class_id == id && end > from)
-				excess -= end - from;
-		}
-		if (excess)
-			return true;
-	}
-	return false;
-}
-
-/* As pzone_class_state() of hv/qemu. */
 static const char *class_state(const struct view *view, const struct pz_class_info *class,
-			       const char *error)
+			       bool failed)
 {
-	const bool partial = error || (class->report.valid &&
-		class->report.state == VIRTIO_PZONE_STATE_PARTIAL &&
-		view->info.guest_generation == view->info.generation);
+	const void *misplaced = g_hash_table_lookup(view->misplaced, GUINT_TO_POINTER(class->id));
 
-	if (strcmp(pool_guest(view->pool), "ready"))
-		return "waiting";
-	if (class->dying)
-		return "destroying";
-	if (!class->relocating &&
-	    (class->plugged > class->size || misplaced(view, class->id)))
-		return partial ? "partial" : "shrinking";
-	if (class->plugged < class->size)
-		return partial ? "partial" : "growing";
-	return "settled";
+	return state_words[pz_class_state(&view->info, class, GPOINTER_TO_UINT(misplaced),
+					  !strcmp(pool_guest(view->pool), "ready"), failed)];
 }
 
 static json_object *report(const struct pool *pool, const struct pz_class_info *class)
@@ -142,7 +118,7 @@ static json_object *query_class(const struct view *view, const struct pz_class_i
 	const uint64_t block = pool->block_size;
 	const char *error = class->plugged == class->size ? NULL :
 		g_hash_table_lookup(pool->errors, GUINT_TO_POINTER(class->id));
-	const char *state = class_state(view, class, error);
+	const char *state = class_state(view, class, error != NULL);
 	json_object *to = json_object_new_object();
 	uint32_t total;
 
@@ -169,6 +145,14 @@ static json_object *query_class(const struct view *view, const struct pz_class_i
 	return to;
 }
 
+static void add_misplaced(void *opaque, uint32_t class_id, uint32_t blocks)
+{
+	const struct view *view = opaque;
+	void *id = GUINT_TO_POINTER(class_id), *old = g_hash_table_lookup(view->misplaced, id);
+
+	g_hash_table_insert(view->misplaced, id, GUINT_TO_POINTER(GPOINTER_TO_UINT(old) + blocks));
+}
+
 static void view_init(struct view *view, const struct pool *pool, uint32_t max_extents)
 {
 	*view = (struct view) { .pool = pool, .max_extents = max_extents };
@@ -179,6 +163,9 @@ static void view_init(struct view *view, const struct pool *pool, uint32_t max_e
 	view->actual = g_new(struct pz_extent, view->nr_actual + 1);
 	pz_pool_wanted(pool->core, 0, view->wanted, view->nr_wanted);
 	pz_pool_actual(pool->core, 0, view->actual, view->nr_actual);
+	view->misplaced = g_hash_table_new(NULL, NULL);
+	pz_misplaced(view->wanted, view->nr_wanted, view->actual, view->nr_actual, add_misplaced,
+		     view);
 }
 
 json_object *command_query(const struct pool *pool, uint32_t max_extents)
@@ -207,6 +194,7 @@ json_object *command_query(const struct pool *pool, uint32_t max_extents)
 	json_object_object_add(to, "classes", classes);
 	g_free(view.wanted);
 	g_free(view.actual);
+	g_hash_table_unref(view.misplaced);
 	return to;
 }
 
@@ -362,9 +350,9 @@ static char *no_pool(const struct domain *domain, const char *name)
 	for (unsigned int i = 0; i < domain->pools->len; i++)
 		g_string_append_printf(known, "%s'%s'", i ? ", " : "",
 				       ((struct pool *)g_ptr_array_index(domain->pools, i))->name);
-	if (!known->len)
-		return g_strdup_printf("there is no pool '%s': domain '%s' has none (%s)", name,
-				       domain->name, domain->why ? domain->why : "no reason known");
+	if (!domain->pools->len)
+		return g_strdup_printf("domain '%s' has no pool: %s", domain->name,
+				       domain->why ? domain->why : "pzone-xend's log says why");
 	return g_strdup_printf("there is no pool '%s'; the pools are: %s", name, known->str);
 }
 
@@ -408,22 +396,38 @@ static json_object *refuse(const char *class, const char *desc)
 	return reply;
 }
 
+static json_object *add_domain(json_object *list, uint32_t id, const char *name,
+			       const char *uuid, uint64_t max_kib)
+{
+	json_object *to = json_object_new_object();
+
+	add_text(to, "name", name);
+	add_text(to, "uuid", uuid);
+	add_u64(to, "id", id);
+	add_u64(to, "memory", max_kib << 10);
+	json_object_array_add(list, to);
+	return to;
+}
+
+/* Also those that are left alone: who asks for one of them is to be told why. */
 static json_object *query_domains(struct xend *xend)
 {
-	json_object *list = json_object_new_array();
+	json_object *list = json_object_new_array(), *to;
+	const struct refusal *refusal;
+	GHashTableIter iter;
+	void *id;
 
 	for (unsigned int i = 0; i < xend->domains->len; i++) {
 		const struct domain *domain = g_ptr_array_index(xend->domains, i);
-		json_object *to = json_object_new_object();
 
-		add_text(to, "name", domain->name);
-		add_text(to, "uuid", domain->uuid);
-		add_u64(to, "id", domain->id);
-		add_u64(to, "memory", domain->base_kib << 10);
+		to = add_domain(list, domain->id, domain->name, domain->uuid, domain->base_kib);
 		if (domain->classes)
 			add_text(to, "classes", domain->classes);
-		json_object_array_add(list, to);
 	}
+	g_hash_table_iter_init(&iter, xend->refused);
+	while (g_hash_table_iter_next(&iter, &id, (void **)&refusal))
+		add_domain(list, GPOINTER_TO_UINT(id), refusal->name, refusal->uuid,
+			   refusal->max_kib);
 	return list;
 }
 
@@ -433,7 +437,7 @@ static json_object *query(struct domain *domain, json_object *args, char **why)
 	json_object *list = json_object_new_array();
 	uint64_t max_extents = MAX_EXTENTS;
 
-	if (name && !domain_pool(domain, name))
+	if (!domain->pools->len || (name && !domain_pool(domain, name)))
 		*why = no_pool(domain, name);
 	else if (get_bytes(args, "max-extents", &max_extents, why) >= 0)
 		for (unsigned int i = 0; i < domain->pools->len; i++) {
@@ -461,7 +465,9 @@ json_object *command_run(struct xend *xend, json_object *request)
 		return refuse("GenericError", "a request has a member 'domain': a name, an id or a UUID");
 	} else {
 		domain = domain_find(xend, who);
-		if (!domain)
+		if (!domain && domain_refused(xend, who))
+			why = g_strdup_printf("domain '%s': %s", who, domain_refused(xend, who));
+		else if (!domain)
 			why = g_strdup_printf("no running domain '%s' has memory classes: there is no configuration %s/%s.conf, or pzone-xend's log says what is wrong with it",
 					      who, xend->conf_dir, who);
 		else if (!strcmp(verb, "query-pzone"))

@@ -65,6 +65,23 @@ struct domain *domain_find(struct xend *xend, const char *name)
 	return NULL;
 }
 
+const char *domain_refused(struct xend *xend, const char *name)
+{
+	const struct refusal *refusal;
+	GHashTableIter iter;
+	void *key;
+
+	g_hash_table_iter_init(&iter, xend->refused);
+	while (g_hash_table_iter_next(&iter, &key, (void **)&refusal)) {
+		g_autofree char *id = g_strdup_printf("%u", GPOINTER_TO_UINT(key));
+
+		if (!strcmp(refusal->name, name) || !strcmp(refusal->uuid, name) ||
+		    !strcmp(id, name))
+			return refusal->why;
+	}
+	return NULL;
+}
+
 static struct domain *find_id(struct xend *xend, uint32_t id)
 {
 	for (unsigned int i = 0; i < xend->domains->len; i++) {
@@ -88,10 +105,20 @@ static void domain_free(gpointer data)
 	g_free(domain);
 }
 
+static void refusal_free(gpointer data)
+{
+	struct refusal *refusal = data;
+
+	g_free(refusal->name);
+	g_free(refusal->why);
+	g_free(refusal);
+}
+
 void domains_init(struct xend *xend)
 {
 	xend->domains = g_ptr_array_new_with_free_func(domain_free);
-	xend->refused = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	xend->refused = g_hash_table_new_full(NULL, NULL, NULL, refusal_free);
+	xend->raised = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 }
 
 /* --- classes as configured --- */
@@ -226,51 +253,78 @@ static void write_own(struct domain *domain)
 	xs_del(domain->xend, XBT_NULL, domain->own_dir, "saved");
 }
 
-/* Of a pool that is in use the memory map at its end is plugged, at least. */
-static bool has_memory_in(struct xend *xend, const char *dir, const GStrv pools, uint64_t end)
+/*
+ * Of a pool that is in use the memory map at its end is plugged, at least: a domain
+ * without memory there has not been restored, it begins. 1, 0, or -EINVAL with *why.
+ */
+static int has_memory_in(struct xend *xend, const char *dir, const GStrv pools, uint64_t end,
+			 char **why)
 {
-	uint64_t addr;
+	int found = 0;
 
 	for (unsigned int i = 0; pools[i]; i++) {
 		g_autofree char *pool = g_strdup_printf("%s/%s", dir, pools[i]);
+		uint64_t addr;
 
-		if (xs_get_u64(xend, pool, "addr", &addr) && addr < end)
-			return true;
+		if (!xs_get_u64(xend, pool, "addr", &addr)) {
+			*why = g_strdup_printf("pool %s: addr is no number", pools[i]);
+			return -EINVAL;
+		}
+		found |= addr < end;
 	}
-	return false;
+	return found;
 }
 
-/* Pools that the store knows. False: there are none, or they are of another life. */
-static bool load_pools(struct domain *domain, uint64_t end)
+/* All pools, or none. */
+static bool load_all(struct domain *domain, const GStrv names, bool restored, char **why)
+{
+	for (unsigned int i = 0; names[i]; i++) {
+		g_autofree char *err = NULL;
+		struct pool *pool = pool_load(domain, names[i], &err);
+
+		if (pool)
+			g_ptr_array_add(domain->pools, pool);
+		if (pool && (!restored || pool_matches_memory(pool, &err)))
+			continue;
+		*why = g_strdup_printf("pool %s: %s", names[i], err);
+		g_ptr_array_set_size(domain->pools, 0);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Pools that the store knows. 0; -ENOENT: there are none, or they are of another life;
+ * -EINVAL with *why: it makes no sense, and nothing was changed.
+ */
+static int load_pools(struct domain *domain, uint64_t end, char **why)
 {
 	struct xend *xend = domain->xend;
 	g_autofree char *pools = g_strdup_printf("%s/pool", domain->own_dir);
 	g_auto(GStrv) names = xs_list(xend, pools);
 	uint64_t id, base_kib;
 	bool same;
+	int rc;
 
+	if (!names[0])
+		return -ENOENT;
 	if (!xs_get_u64(xend, domain->own_dir, "domid", &id) ||
-	    !xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib))
-		return false;
-	same = id == domain->id;
-	if (!same && !has_memory_in(xend, pools, names, end))
-		return false;
-	for (unsigned int i = 0; names[i]; i++) {
-		g_autofree char *err = NULL;
-		struct pool *pool = pool_load(domain, names[i], !same, &err);
-
-		if (pool)
-			g_ptr_array_add(domain->pools, pool);
-		else
-			say("%s: pool %s: what the store says of it makes no sense: %s\n",
-			    domain->name, names[i], err ? err : "it is not complete");
+	    !xs_get_u64(xend, domain->own_dir, "base-kib", &base_kib)) {
+		*why = g_strdup("domid and base-kib are not two numbers");
+		return -EINVAL;
 	}
-	if (!domain->pools->len)
-		return false;
+	same = id == domain->id;
+	rc = same ? 1 : has_memory_in(xend, pools, names, end, why);
+	if (rc <= 0)
+		return rc ? rc : -ENOENT;
+	if (!load_all(domain, names, !same, why))
+		return -EINVAL;
 	domain->base_kib = base_kib;
+	for (unsigned int i = 0; i < domain->pools->len; i++)
+		pool_go_on(g_ptr_array_index(domain->pools, i), !same);
 	say("%s: found again%s, with %u pool%s\n", domain->name, same ? "" : ", restored",
 	    domain->pools->len, domain->pools->len == 1 ? "" : "s");
-	return true;
+	return 0;
 }
 
 static void make_pools(struct domain *domain, const struct conf *conf, uint64_t end)
@@ -321,39 +375,97 @@ static struct domain *domain_new(struct xend *xend, const struct memory_domain *
 	return domain;
 }
 
+/* The size of all pools that the store knows of the domain with this directory. */
+static uint64_t all_pools_kib(struct xend *xend, const char *dir)
+{
+	g_autofree char *pools = g_strdup_printf("%s/pool", dir);
+	g_auto(GStrv) names = xs_list(xend, pools);
+	uint64_t kib = 0, size;
+
+	for (unsigned int i = 0; names[i]; i++) {
+		g_autofree char *pool = g_strdup_printf("%s/%s", pools, names[i]);
+
+		if (xs_get_u64(xend, pool, "size", &size))
+			kib += size >> 10;
+	}
+	return kib;
+}
+
 /*
  * A domain that is being restored gets the maximum that it was created with, and
- * then, from its file, also the memory of its pools: make room for it in time. Its
- * builder sets the maximum once more, so look until it is through.
+ * then, from its file, also the memory of its pools: make room for it in time, for all
+ * that can be in the file. Its builder sets the maximum once more, so look until it
+ * is through. The right maximum is set when it is adopted.
  */
 static bool restoring(struct xend *xend, const struct memory_domain *from)
 {
 	char uuid[37];
 	g_autofree char *dir = g_strdup_printf(TOOL_DIR "/%s", format_uuid(from->uuid, uuid));
-	uint64_t base_kib, plugged_kib;
+	uint64_t base_kib, enough_kib;
 
-	if (xs_is_domain_introduced(xend->xs, from->id) ||
-	    !xs_get_u64(xend, dir, "saved", &plugged_kib) ||
+	if (from->shutdown || xs_is_domain_introduced(xend->xs, from->id) ||
 	    !xs_get_u64(xend, dir, "base-kib", &base_kib))
 		return false;
-	if (from->max_kib && from->max_kib < base_kib + plugged_kib)
-		memory_set_max(xend->xch, from->id, base_kib + plugged_kib);
+	enough_kib = base_kib + all_pools_kib(xend, dir);
+	if (from->max_kib && from->max_kib < enough_kib) {
+		/* If it only has the UUID of an earlier one, this is what it shall have. */
+		g_hash_table_insert(xend->raised, GUINT_TO_POINTER(from->id),
+				    g_memdup2(&from->max_kib, sizeof(from->max_kib)));
+		memory_set_max(xend->xch, from->id, enough_kib);
+	}
 	return true;
 }
 
-/* Its configuration is wrong: that is said once, though it is read each second. */
-static void refuse(struct xend *xend, uint32_t id, const char *name, const char *why)
+/* What is wrong with it is said once, though it is looked at each second. */
+static void refuse(struct xend *xend, const struct memory_domain *from, const char *name,
+		   const char *why)
 {
-	if (!why || !g_strcmp0(g_hash_table_lookup(xend->refused, GUINT_TO_POINTER(id)), why))
+	void *id = GUINT_TO_POINTER(from->id);
+	struct refusal *refusal = g_hash_table_lookup(xend->refused, id);
+
+	if (!why || (refusal && !strcmp(refusal->why, why)))
 		return;
 	say("%s: %s\n", name, why);
-	g_hash_table_insert(xend->refused, GUINT_TO_POINTER(id), g_strdup(why));
+	refusal = g_new0(struct refusal, 1);
+	refusal->name = g_strdup(name);
+	refusal->why = g_strdup(why);
+	refusal->max_kib = from->max_kib;
+	format_uuid(from->uuid, refusal->uuid);
+	g_hash_table_insert(xend->refused, id, refusal);
 }
 
 static gboolean is_gone(gpointer id, gpointer unused, gpointer there)
 {
 	(void)unused;
 	return !g_hash_table_contains(there, id);
+}
+
+/* Give the domain pools: those it had, or new ones. */
+static bool furnish(struct domain *domain, const struct memory_domain *from,
+		    const struct conf *conf, uint64_t end)
+{
+	const uint64_t *max_kib = g_hash_table_lookup(domain->xend->raised,
+						      GUINT_TO_POINTER(from->id));
+	g_autofree char *why = NULL, *said = NULL;
+	int rc = load_pools(domain, end, &why);
+
+	if (rc == -EINVAL) {
+		said = g_strdup_printf("left alone, for what the store says of it in %s makes no sense (%s); mend it, or destroy the domain, 'xenstore-rm %s', and create it anew",
+				       domain->own_dir, why, domain->own_dir);
+		refuse(domain->xend, from, domain->name, said);
+		return false;
+	}
+	if (!rc) {
+		write_own(domain);
+		domain_set_max(domain, 0);
+		return true;
+	}
+	if (max_kib) {
+		domain->base_kib = *max_kib;
+		domain_set_max(domain, 0);
+	}
+	make_pools(domain, conf, end);
+	return true;
 }
 
 /* A domain that we do not know yet: has it a configuration? */
@@ -372,19 +484,19 @@ static void adopt(struct xend *xend, const struct memory_domain *from)
 		return;
 	conf = conf_load(xend->conf_dir, name, &err);
 	if (!conf) {
-		refuse(xend, from->id, name, err);
+		refuse(xend, from, name, err);
 		return;
 	}
 	domain = domain_new(xend, from, name);
 	if (!from->hvm) {
 		complain(domain, "is a PV domain: memory classes need type pvh or hvm");
-	} else if (load_pools(domain, end)) {
-		write_own(domain);
-		domain_set_max(domain, 0);
-	} else {
-		make_pools(domain, conf, end);
+	} else if (!furnish(domain, from, conf, end)) {
+		conf_free(conf);
+		domain_free(domain);
+		return;
 	}
 	conf_free(conf);
+	g_hash_table_remove(xend->refused, GUINT_TO_POINTER(from->id));
 	g_ptr_array_add(xend->domains, domain);
 	if (domain->pools->len)
 		domain_apply_conf(domain);
@@ -406,10 +518,8 @@ static void update(struct domain *domain, const struct memory_domain *now)
 {
 	domain->shutdown = now->shutdown;
 	if (now->suspended && !domain->suspended) {
-		g_autofree char *plugged = g_strdup_printf("%" PRIu64, all_plugged_kib(domain));
-
 		domain->suspended = true;
-		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", plugged);
+		xs_put(domain->xend, XBT_NULL, domain->own_dir, "saved", "1");
 	}
 	if (domain->suspended && !now->shutdown) {
 		/* Saving failed, or it was only a checkpoint. */
@@ -420,8 +530,12 @@ static void update(struct domain *domain, const struct memory_domain *now)
 		update_max(domain, now->max_kib);
 }
 
-/* Forget what the store has of domains that are gone for good. */
-void domains_clean(struct xend *xend)
+/*
+ * When we start, a domain that the store knows and Xen does not was saved or has ended:
+ * who could say? What the store knows of it is kept. If its UUID comes again, its memory
+ * tells which of the two it is (load_pools()).
+ */
+void domains_keep(struct xend *xend)
 {
 	g_auto(GStrv) uuids = xs_list(xend, TOOL_DIR);
 
@@ -429,16 +543,29 @@ void domains_clean(struct xend *xend)
 		g_autofree char *dir = g_strdup_printf(TOOL_DIR "/%s", uuids[i]);
 		g_autofree char *saved = xs_get(xend, XBT_NULL, dir, "saved");
 
-		if (!saved && !domain_find(xend, uuids[i]))
-			xs_rm(xend->xs, XBT_NULL, dir);
+		if (!saved && !domain_find(xend, uuids[i]) && !domain_refused(xend, uuids[i]))
+			say("%s is kept: its domain went while no pzone-xend ran, and may have been saved; if it was not, 'xenstore-rm %s'\n",
+			    dir, dir);
 	}
+}
+
+/* A domain is gone. Its books go, too, unless it was saved or is there again. */
+static void drop(struct xend *xend, unsigned int index)
+{
+	struct domain *domain = g_ptr_array_steal_index(xend->domains, index);
+
+	say("%s: is gone%s\n", domain->name, domain->suspended ? ", saved" : "");
+	if (!domain->suspended && !domain_find(xend, domain->uuid) &&
+	    !domain_refused(xend, domain->uuid))
+		xs_rm(xend->xs, XBT_NULL, domain->own_dir);
+	domain_free(domain);
 }
 
 bool domains_update(struct xend *xend)
 {
 	struct memory_domain list[BATCH];
 	g_autoptr(GHashTable) there = g_hash_table_new(NULL, NULL);
-	bool gone = false, hurry = false;
+	bool hurry = false;
 	uint32_t first = 1;
 	int nr;
 
@@ -460,17 +587,13 @@ bool domains_update(struct xend *xend)
 	if (nr < 0)
 		return hurry;
 	g_hash_table_foreach_remove(xend->refused, is_gone, there);
+	g_hash_table_foreach_remove(xend->raised, is_gone, there);
 	for (unsigned int i = xend->domains->len; i-- > 0;) {
 		struct domain *domain = g_ptr_array_index(xend->domains, i);
 
-		if (g_hash_table_contains(there, GUINT_TO_POINTER(domain->id)))
-			continue;
-		say("%s: is gone\n", domain->name);
-		g_ptr_array_remove_index(xend->domains, i);
-		gone = true;
+		if (!g_hash_table_contains(there, GUINT_TO_POINTER(domain->id)))
+			drop(xend, i);
 	}
-	if (gone)
-		domains_clean(xend);
 	return hurry;
 }
 

@@ -34,6 +34,8 @@ int memory_end(xc_interface *xch, uint32_t id, uint64_t *ret_addr);
 /* Let the hypervisor have page tables for this much more of the domain. 0 or -errno. */
 int memory_grow_tables(xc_interface *xch, uint32_t id, uint64_t bytes);
 int memory_set_max(xc_interface *xch, uint32_t id, uint64_t kib);
+/* ret[i]: has the domain a page at addr + i * step? 0 or -errno. */
+int memory_present(uint32_t id, uint64_t addr, uint64_t step, uint32_t nr, bool *ret);
 
 /*
  * Populate [addr, addr + size), in pieces of 2 MiB where the host has them. 0, or

@@ -22,6 +22,9 @@
 /* What a guest may make us look at its reports: this often, not more. */
 #define REPORT_MS	100
 
+/* And this often, not more, may its events fill the log. */
+#define EVENT_US	(2 * G_USEC_PER_SEC)
+
 static uint64_t kib(const struct pool *pool, uint32_t blocks)
 {
 	return blocks * (pool->block_size >> 10);
@@ -104,11 +107,13 @@ static bool op_busy(void *opaque)
 
 static void op_event(void *opaque, uint32_t class_id, uint32_t kind, uint32_t wanted)
 {
-	const struct pool *pool = opaque;
+	struct pool *pool = opaque;
 	struct pz_class_info class;
 
-	if (pz_class_by_id(pool->core, class_id, &class))
+	if (pz_class_by_id(pool->core, class_id, &class) ||
+	    g_get_monotonic_time() < pool->quiet_until_us)
 		return;
+	pool->quiet_until_us = g_get_monotonic_time() + EVENT_US;
 	say("%s: class %s is %s and wants %" PRIu64 " MiB more\n", pool->domain->name, class.name,
 	    kind == VIRTIO_PZONE_EVENT_OOM ? "out of memory" : "under pressure",
 	    kib(pool, wanted) >> 10);
@@ -439,28 +444,28 @@ void pool_free(struct pool *pool)
 	g_free(pool->dir);
 	g_free(pool->own_dir);
 	g_free(pool->reply);
+	g_free(pool->pending);
 	g_free(pool);
 }
 
-/* The directory that only we can write, and in it the one that the guest can. */
-static void make_dirs(struct pool *pool)
+static void make_dir(struct pool *pool, const char *dir, struct xs_permissions *who, unsigned int nr)
 {
-	struct xend *xend = pool->domain->xend;
-	const uint32_t id = pool->domain->id;
-	struct xs_permissions ours[] = { { 0, XS_PERM_NONE }, { id, XS_PERM_READ } };
-	struct xs_permissions private[] = { { 0, XS_PERM_NONE } };
-	struct xs_permissions theirs[] = { { id, XS_PERM_NONE } };
-	g_autofree char *parent = g_path_get_dirname(pool->dir);
-	g_autofree char *guest = g_strdup_printf("%s/guest", pool->dir);
+	struct xs_handle *xs = pool->domain->xend->xs;
 
-	xs_mkdir(xend->xs, XBT_NULL, parent);
-	xs_set_permissions(xend->xs, XBT_NULL, parent, ours, G_N_ELEMENTS(ours));
-	xs_mkdir(xend->xs, XBT_NULL, pool->dir);
-	xs_set_permissions(xend->xs, XBT_NULL, pool->dir, ours, G_N_ELEMENTS(ours));
-	xs_mkdir(xend->xs, XBT_NULL, guest);
-	xs_set_permissions(xend->xs, XBT_NULL, guest, theirs, G_N_ELEMENTS(theirs));
-	xs_mkdir(xend->xs, XBT_NULL, pool->own_dir);
-	xs_set_permissions(xend->xs, XBT_NULL, pool->own_dir, private, G_N_ELEMENTS(private));
+	xs_mkdir(xs, XBT_NULL, dir);
+	xs_set_permissions(xs, XBT_NULL, dir, who, nr);
+}
+
+/* The directories that only we can write. */
+static void make_our_dirs(struct pool *pool)
+{
+	struct xs_permissions ours[] = { { 0, XS_PERM_NONE }, { pool->domain->id, XS_PERM_READ } };
+	struct xs_permissions private[] = { { 0, XS_PERM_NONE } };
+	g_autofree char *parent = g_path_get_dirname(pool->dir);
+
+	make_dir(pool, parent, ours, G_N_ELEMENTS(ours));
+	make_dir(pool, pool->dir, ours, G_N_ELEMENTS(ours));
+	make_dir(pool, pool->own_dir, private, G_N_ELEMENTS(private));
 }
 
 static void put_number(struct pool *pool, const char *key, uint64_t value)
@@ -473,12 +478,15 @@ static void put_number(struct pool *pool, const char *key, uint64_t value)
 
 static void start(struct pool *pool)
 {
+	struct xs_permissions theirs[] = { { pool->domain->id, XS_PERM_NONE } };
 	g_autofree char *guest = g_strdup_printf("%s/guest", pool->dir);
 
-	make_dirs(pool);
+	make_our_dirs(pool);
 	put_number(pool, "addr", pool->addr);
 	put_number(pool, "size", pool->size);
 	put_number(pool, "block-size", pool->block_size);
+	/* Now: a guest that could write sooner might ask before it sees whose pool this is. */
+	make_dir(pool, guest, theirs, G_N_ELEMENTS(theirs));
 	pool_commit(pool);
 	/* Fires at once: what the guest wrote while nobody looked is found. */
 	xs_watch(pool->domain->xend->xs, guest, "guest");
@@ -532,61 +540,144 @@ static char *read_state(struct pool *pool)
 /* What was being done when we were killed: empty these blocks. */
 static void undo_pending(struct pool *pool)
 {
-	g_autofree struct pz_extent *extents = g_new(struct pz_extent, VIRTIO_PZONE_MAX_ENTRIES);
 	struct domain *domain = pool->domain;
-	g_autofree char *text = xs_get(domain->xend, XBT_NULL, pool->own_dir, "pending");
-	int nr = text ? store_parse_extents(text, extents, VIRTIO_PZONE_MAX_ENTRIES) : 0;
 
-	for (int i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < pool->nr_pending; i++) {
+		const struct pz_extent *e = &pool->pending[i];
+
 		say("%s: pool %s: blocks %u+%u were being changed when pzone-xend ended\n",
-		    domain->name, pool->name, extents[i].first, extents[i].nr);
+		    domain->name, pool->name, e->first, e->nr);
 		memory_depopulate(domain->xend->xch, domain->id,
-				  pool->addr + extents[i].first * pool->block_size,
-				  extents[i].nr * pool->block_size, 0);
+				  pool->addr + e->first * pool->block_size,
+				  e->nr * pool->block_size, 0);
 	}
+	g_clear_pointer(&pool->pending, g_free);
+	pool->nr_pending = 0;
 }
 
-static void load_reply(struct pool *pool)
+static bool load_pending(struct pool *pool, char **err)
+{
+	g_autofree char *text = xs_get(pool->domain->xend, XBT_NULL, pool->own_dir, "pending");
+	const uint32_t end = pool_blocks(pool, pool->size);
+	int nr;
+
+	if (!text)
+		return true;
+	pool->pending = g_new(struct pz_extent, VIRTIO_PZONE_MAX_ENTRIES);
+	nr = store_parse_extents(text, pool->pending, VIRTIO_PZONE_MAX_ENTRIES);
+	for (int i = 0; i < nr; i++)
+		if (pool->pending[i].first >= end || pool->pending[i].nr > end - pool->pending[i].first)
+			nr = -EINVAL;
+	if (nr < 0) {
+		*err = g_strdup_printf("pending = '%s' is no list of its %u blocks", text, end);
+		return false;
+	}
+	pool->nr_pending = nr;
+	return true;
+}
+
+static bool load_reply(struct pool *pool, char **err)
 {
 	uint64_t seq;
 
 	pool->reply = xs_get(pool->domain->xend, XBT_NULL, pool->own_dir, "reply");
-	if (pool->reply && !store_parse_number(pool->reply, strcspn(pool->reply, " "), UINT32_MAX,
-					       &seq))
-		pool->reply_seq = seq;
-	else
-		g_clear_pointer(&pool->reply, g_free);
+	if (!pool->reply)
+		return true;
+	if (store_parse_number(pool->reply, strcspn(pool->reply, " "), UINT32_MAX, &seq)) {
+		*err = g_strdup_printf("reply = '%s' does not begin with a number", pool->reply);
+		return false;
+	}
+	pool->reply_seq = seq;
+	return true;
 }
 
-struct pool *pool_load(struct domain *domain, const char *name, bool restored, char **err)
+static bool load_place(struct pool *pool, char **err)
 {
-	struct pool *pool = pool_alloc(domain, name);
+	struct xend *xend = pool->domain->xend;
+
+	if (xs_get_u64(xend, pool->own_dir, "addr", &pool->addr) &&
+	    xs_get_u64(xend, pool->own_dir, "size", &pool->size) &&
+	    pool->size && !(pool->addr % POOL_SECTION) && !(pool->size % POOL_SECTION) &&
+	    pool->size / pool->block_size <= UINT32_MAX && pool->addr <= UINT64_MAX - pool->size)
+		return true;
+	*err = g_strdup("addr and size are no place in a domain's memory");
+	return false;
+}
+
+static bool load_state(struct pool *pool, char **err)
+{
 	g_autofree char *text = read_state(pool);
 	g_autofree uint8_t *blob = NULL;
 	struct pz_pool_info info;
 	struct pz_error perr;
 	gsize len;
 
-	*err = NULL;
-	if (!text || !xs_get_u64(domain->xend, pool->own_dir, "addr", &pool->addr) ||
-	    !xs_get_u64(domain->xend, pool->own_dir, "size", &pool->size))
-		goto bad;
+	if (!text) {
+		*err = g_strdup("state-0 is missing");
+		return false;
+	}
 	blob = g_base64_decode(text, &len);
 	if (pz_pool_new(pool_blocks(pool, pool->size), pool->block_size,
 			pool_blocks(pool, pool->size), &ops, pool, &pool->core, &perr) ||
 	    pz_pool_load(pool->core, blob, len, &perr)) {
-		*err = g_strdup(perr.msg);
-		goto bad;
+		*err = g_strdup_printf("state: %s", perr.msg);
+		return false;
 	}
-	load_reply(pool);
+	pz_pool_info(pool->core, &info);
+	pool->plugged_kib = kib(pool, info.plugged);
+	return true;
+}
+
+struct pool *pool_load(struct domain *domain, const char *name, char **err)
+{
+	struct pool *pool = pool_alloc(domain, name);
+
+	if (load_place(pool, err) && load_state(pool, err) && load_pending(pool, err) &&
+	    load_reply(pool, err))
+		return pool;
+	pool_free(pool);
+	return NULL;
+}
+
+/* Let there[] be true for each block of these. */
+static void mark(bool *there, const struct pz_extent *extents, uint32_t nr, bool value)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		for (uint32_t b = 0; b < extents[i].nr; b++)
+			there[extents[i].first + b] = value;
+}
+
+bool pool_matches_memory(const struct pool *pool, char **err)
+{
+	const uint32_t nr = pool_blocks(pool, pool->size);
+	const uint32_t nr_actual = pz_pool_actual(pool->core, 0, NULL, 0);
+	g_autofree struct pz_extent *actual = g_new(struct pz_extent, nr_actual + 1);
+	g_autofree bool *there = g_new(bool, nr), *known = g_new0(bool, nr);
+	uint32_t b = 0;
+	int rc;
+
+	rc = memory_present(pool->domain->id, pool->addr, pool->block_size, nr, there);
+	if (rc) {
+		*err = g_strdup_printf("can't look at the domain's memory: %s", g_strerror(-rc));
+		return false;
+	}
+	pz_pool_actual(pool->core, 0, actual, nr_actual);
+	mark(known, actual, nr_actual, true);
+	/* Of these nobody knows, and they will be emptied. */
+	mark(known, pool->pending, pool->nr_pending, false);
+	mark(there, pool->pending, pool->nr_pending, false);
+	while (b < nr && there[b] == known[b])
+		b++;
+	if (b < nr)
+		*err = g_strdup_printf("the domain has %s at block %u, the store says the opposite: the file it was restored from is of another time",
+				       there[b] ? "memory" : "no memory", b);
+	return b == nr;
+}
+
+void pool_go_on(struct pool *pool, bool restored)
+{
 	undo_pending(pool);
 	if (restored)
 		grow_tables(pool);
-	pz_pool_info(pool->core, &info);
-	pool->plugged_kib = kib(pool, info.plugged);
 	start(pool);
-	return pool;
-bad:
-	pool_free(pool);
-	return NULL;
 }

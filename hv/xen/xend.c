@@ -22,7 +22,10 @@
 #define TICK_MS		1000
 
 /* And this often while one is being restored. */
-#define HURRY_MS	20
+#define HURRY_MS	2
+
+/* Keys that are looked at before clients and timers have their turn. */
+#define KEYS_AT_ONCE	64
 
 static gboolean hurry(gpointer data)
 {
@@ -47,17 +50,20 @@ static gboolean store_changed(gint fd, GIOCondition condition, gpointer data)
 
 	(void)fd;
 	(void)condition;
-	while ((event = xs_check_watch(xend->xs))) {
+	for (int i = 0; i < KEYS_AT_ONCE; i++) {
+		event = xs_check_watch(xend->xs);
+		if (!event && errno == EAGAIN)
+			break;
+		if (!event) {
+			/* Who starts us again finds everything as it is. */
+			say("pzone-xend: lost the Xen store: %s\n", g_strerror(errno));
+			exit(1);
+		}
 		if (event[XS_WATCH_PATH][0] == '@' || g_str_has_prefix(event[XS_WATCH_PATH], "/libxl"))
 			look_at_domains(xend);
 		else
 			domain_guest_wrote(xend, event[XS_WATCH_PATH]);
 		free(event);
-	}
-	if (errno != EAGAIN) {
-		/* Who starts us again finds everything as it is. */
-		say("pzone-xend: lost the Xen store: %s\n", g_strerror(errno));
-		exit(1);
 	}
 	return G_SOURCE_CONTINUE;
 }
@@ -164,7 +170,7 @@ int main(int argc, char **argv)
 		return 1;
 	domains_init(&xend);
 	look_at_domains(&xend);
-	domains_clean(&xend);
+	domains_keep(&xend);
 	if (server_start(&xend, socket_path, &err)) {
 		say("pzone-xend: %s: %s\n", socket_path, err->message);
 		return 1;

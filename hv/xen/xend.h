@@ -33,8 +33,16 @@ struct xend {
 	xc_interface *xch;
 	const char *conf_dir;
 	GPtrArray *domains;		/* struct domain */
-	GHashTable *refused;		/* domain id -> what is wrong with its configuration */
+	GHashTable *refused;		/* domain id -> struct refusal */
+	GHashTable *raised;		/* id of one being restored -> maximum it had before */
 	guint hurry;			/* timer of hurry(), or 0 */
+};
+
+/* A domain that could have classes, if something was not wrong. It is left alone. */
+struct refusal {
+	char *name, *why;
+	char uuid[37];
+	uint64_t max_kib;
 };
 
 struct domain {
@@ -62,9 +70,12 @@ struct pool {
 	unsigned int nr_chunks;		/* of the state in the store */
 	char *reply;			/* to the last request, NULL before the first */
 	uint32_t reply_seq;
+	struct pz_extent *pending;	/* was being changed when we were killed; while loading */
+	uint32_t nr_pending;
 	GHashTable *errors;		/* class id -> why the host could not do it */
 	GHashTable *event_seqs;		/* class id -> number of its last event */
 	guint report_timer;
+	gint64 quiet_until_us;		/* no event is logged before */
 	/* While a request is handled: its extents, for the messages. */
 	const struct pz_extent *doing;
 	uint32_t nr_doing;
@@ -92,8 +103,14 @@ void conf_free(struct conf *conf);
 /* --- pool.c --- */
 struct pool *pool_new(struct domain *domain, const struct conf_pool *conf, uint64_t addr,
 		      char **err);
-/* From the store. NULL without *err: there is none. */
-struct pool *pool_load(struct domain *domain, const char *name, bool restored, char **err);
+/*
+ * From what is in the store under our own keys; NULL with *err. Changes nothing: if
+ * all of a domain's pools can be loaded, pool_go_on() makes them work.
+ */
+struct pool *pool_load(struct domain *domain, const char *name, char **err);
+/* For a restored domain: is there memory where the books say it, and nowhere else? */
+bool pool_matches_memory(const struct pool *pool, char **err);
+void pool_go_on(struct pool *pool, bool restored);
 void pool_free(struct pool *pool);
 /* Make what the core says the store's; after every change of the core. */
 void pool_commit(struct pool *pool);
@@ -106,8 +123,10 @@ uint32_t pool_blocks(const struct pool *pool, uint64_t bytes);
 void domains_init(struct xend *xend);
 /* True: look again very soon, because a domain is being restored. */
 bool domains_update(struct xend *xend);
-void domains_clean(struct xend *xend);
+void domains_keep(struct xend *xend);
 struct domain *domain_find(struct xend *xend, const char *name_id_or_uuid);
+/* Why it is not found; NULL if there is nothing to be said. */
+const char *domain_refused(struct xend *xend, const char *name_id_or_uuid);
 struct pool *domain_pool(const struct domain *domain, const char *name);
 /* Without pools, and what is plugged. */
 uint64_t domain_max_kib(const struct domain *domain);

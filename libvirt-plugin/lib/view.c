@@ -160,6 +160,16 @@ static int gather(struct pzone_views *views, virDomainPtr dom, struct pzone_erro
 	return 0;
 }
 
+/* Under Xen it is pzone-xend that knows why. */
+static int no_pool(const struct pzone_views *views, virDomainPtr dom, struct pzone_error *err)
+{
+	bool xl;
+
+	if (pzl_xen_is(dom, &xl) && views->active && !views->live)
+		return pzl_error(err, -EREMOTEIO, views->why.code, "%s", views->why.message);
+	return pzl_no_pool(err, virDomainGetName(dom), views->pools);
+}
+
 int pzone_domain_list(virDomainPtr dom, struct pzone_views **ret_views,
 		      struct pzone_error *err)
 {
@@ -190,7 +200,7 @@ int pzone_domain_list(virDomainPtr dom, struct pzone_views **ret_views,
 	qsort(views->views, views->nr, sizeof(*views->views), by_pool_and_name);
 	if (views->nr == 0 && !has_pool(views->pools) &&
 	    !(views->live && pzone_live_pool_count(views->live)))
-		rc = pzl_no_pool(err, virDomainGetName(dom), views->pools);
+		rc = no_pool(views, dom, err);
 out:
 	if (rc)
 		pzone_views_free(views);

@@ -46,6 +46,8 @@ struct xen_pzone {
 	struct list_head list;
 	char name[VIRTIO_PZONE_NAME_MAX + 1];
 	char dir[sizeof(DIR) + 1 + VIRTIO_PZONE_NAME_MAX + 1];
+	u64 addr, size;
+	bool lost;			/* what is in the store now is another pool */
 	struct pzone_pool *pool;
 	struct mutex request_mutex;	/* one request at a time; keeps what follows */
 	u32 seq;			/* of the last request */
@@ -245,6 +247,30 @@ out:
 	return rc;
 }
 
+/*
+ * A restored domain may find a pool of this name that is another one, because the host
+ * has lost what it knew. To ask for blocks of that one would be to use memory that is
+ * not there.
+ */
+static bool other_pool(const struct xen_pzone *xp)
+{
+	u64 addr, size;
+
+	return (!read_u64(xp->dir, "addr", &addr) && addr != xp->addr) ||
+	       (!read_u64(xp->dir, "size", &size) && size != xp->size);
+}
+
+/* A restored domain has a new store, which the host may not have furnished yet. */
+static int write_request(struct xen_pzone *xp, const char *text)
+{
+	int rc;
+
+	if (READ_ONCE(xp->lost) || other_pool(xp))
+		return -EIO;
+	rc = xenbus_write(XBT_NIL, xp->dir, "guest/request", text);
+	return rc == -EACCES || rc == -ENOENT ? 0 : rc;
+}
+
 /* Write a request and wait for its reply, however long the host takes. */
 static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned int nr)
 {
@@ -258,7 +284,7 @@ static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned
 		return -ENOMEM;
 	}
 	reinit_completion(&xp->replied);
-	rc = xenbus_write(XBT_NIL, xp->dir, "guest/request", text);
+	rc = write_request(xp, text);
 	while (!rc) {
 		rc = read_reply(xp, status, nr);
 		if (rc != -EAGAIN)
@@ -266,19 +292,15 @@ static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned
 		rc = 0;
 		wait_for_completion_timeout(&xp->replied, REPLY_POLL);
 		reinit_completion(&xp->replied);
-		/* A restored domain has a new store. */
 		there = read_key(xp->dir, "guest/request");
-		if (IS_ERR(there) || strcmp(there, text))
-			rc = xenbus_write(XBT_NIL, xp->dir, "guest/request", text);
+		if (READ_ONCE(xp->lost) || IS_ERR(there) || strcmp(there, text))
+			rc = write_request(xp, text);
 		if (!IS_ERR(there))
 			kfree(there);
-		/* ... that the host may not have furnished yet. */
-		if (rc == -EACCES || rc == -ENOENT)
-			rc = 0;
 	}
 	kfree(text);
 	mutex_unlock(&xp->request_mutex);
-	if (rc == -EIO)
+	if (rc == -EIO && !READ_ONCE(xp->lost))
 		pr_err("%s: the host refused \"%.60s\"\n", xp->name, what);
 	return rc;
 }
@@ -408,6 +430,8 @@ static void add_pool(const char *name)
 		kfree(xp);
 		return;
 	}
+	xp->addr = params.addr;
+	xp->size = params.size;
 	params.name = xp->name;
 	params.nid = memory_add_physaddr_to_nid(params.addr);
 	/* An earlier kernel of this domain may have used the channel. */
@@ -428,6 +452,17 @@ static void add_pool(const char *name)
 	}
 }
 
+/* The classes stay as they are, with the memory that they have. */
+static void give_up(struct xen_pzone *xp)
+{
+	pr_err("pool %s: the host has lost what it knew of it; its classes keep their memory and can't be changed until this system is started anew\n",
+	       xp->name);
+	WRITE_ONCE(xp->lost, true);
+	complete(&xp->replied);
+	if (xp->pool)
+		pzone_pool_stop(xp->pool);
+}
+
 static void scan(void)
 {
 	struct xen_pzone *xp;
@@ -442,8 +477,10 @@ static void scan(void)
 	kfree(names);
 	/* After a restore everything may be different. */
 	list_for_each_entry(xp, &pools, list) {
+		if (!xp->lost && other_pool(xp))
+			give_up(xp);
 		complete(&xp->replied);
-		if (xp->pool)
+		if (xp->pool && !xp->lost)
 			pzone_pool_kick(xp->pool);
 	}
 }
@@ -473,7 +510,9 @@ static void changed(struct xenbus_watch *watch, const char *path, const char *to
 		scan();
 	} else if (!strcmp(key, "/reply")) {
 		complete(&xp->replied);
-	} else if (!strcmp(key, "/generation") && xp->pool) {
+	} else if (!strcmp(key, "/addr") || !strcmp(key, "/size")) {
+		scan();
+	} else if (!strcmp(key, "/generation") && xp->pool && !xp->lost) {
 		pzone_pool_kick(xp->pool);
 	}
 }

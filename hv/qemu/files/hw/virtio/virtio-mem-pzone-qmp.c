@@ -113,35 +113,10 @@ static void pzone_view_extents(PzoneView *view, const VirtIOMEM *vmem,
     }
 }
 
-/* Both lists are sorted by block, and no extents of one list overlap. */
-static void pzone_view_misplaced(PzoneView *view,
-                                 const struct pz_extent *wanted,
-                                 uint32_t nr_wanted,
-                                 const struct pz_extent *actual,
-                                 uint32_t nr_actual)
+static void pzone_view_misplaced(void *opaque, uint32_t class_id,
+                                 uint32_t blocks)
 {
-    uint32_t w = 0, a;
-
-    for (a = 0; a < nr_actual; a++) {
-        const struct pz_extent *have = &actual[a];
-        const uint64_t end = (uint64_t)have->first + have->nr;
-        uint64_t excess = have->nr;
-        uint32_t i;
-
-        while (w < nr_wanted &&
-               (uint64_t)wanted[w].first + wanted[w].nr <= have->first) {
-            w++;
-        }
-        for (i = w; i < nr_wanted && wanted[i].first < end; i++) {
-            const struct pz_extent *want = &wanted[i];
-
-            if (want->class_id == have->class_id) {
-                excess -= MIN(end, (uint64_t)want->first + want->nr) -
-                          MAX(have->first, want->first);
-            }
-        }
-        pzone_spread(view, have->class_id)->misplaced += excess;
-    }
+    pzone_spread(opaque, class_id)->misplaced += blocks;
 }
 
 static void pzone_view_init(PzoneView *view, const VirtIOMEMPzone *pz,
@@ -160,7 +135,8 @@ static void pzone_view_init(PzoneView *view, const VirtIOMEMPzone *pz,
     view->spread = g_hash_table_new_full(NULL, NULL, NULL, pzone_spread_free);
     pzone_view_extents(view, pz->vmem, wanted, nr_wanted, actual, nr_actual,
                        max_extents);
-    pzone_view_misplaced(view, wanted, nr_wanted, actual, nr_actual);
+    pz_misplaced(wanted, nr_wanted, actual, nr_actual, pzone_view_misplaced,
+                 view);
 }
 
 static void pzone_view_done(PzoneView *view)
@@ -173,27 +149,18 @@ static PzoneState pzone_class_state(const PzoneView *view,
                                     const struct pz_class_info *class,
                                     bool failed)
 {
-    /* What the guest says of a layout that is no longer wanted is old news. */
-    const bool partial = failed || (class->report.valid &&
-        class->report.state == VIRTIO_PZONE_STATE_PARTIAL &&
-        view->info.guest_generation == view->info.generation);
+    static const PzoneState states[] = {
+        [PZ_CLASS_SETTLED] = PZONE_STATE_SETTLED,
+        [PZ_CLASS_GROWING] = PZONE_STATE_GROWING,
+        [PZ_CLASS_SHRINKING] = PZONE_STATE_SHRINKING,
+        [PZ_CLASS_PARTIAL] = PZONE_STATE_PARTIAL,
+        [PZ_CLASS_DESTROYING] = PZONE_STATE_DESTROYING,
+        [PZ_CLASS_WAITING] = PZONE_STATE_WAITING,
+    };
 
-    if (view->guest != PZONE_GUEST_READY) {
-        return PZONE_STATE_WAITING;
-    }
-    if (class->dying) {
-        return PZONE_STATE_DESTROYING;
-    }
-    /* On its way to one extent it has more for a while, or elsewhere. */
-    if (!class->relocating &&
-        (class->plugged > class->size ||
-         pzone_spread(view, class->id)->misplaced)) {
-        return partial ? PZONE_STATE_PARTIAL : PZONE_STATE_SHRINKING;
-    }
-    if (class->plugged < class->size) {
-        return partial ? PZONE_STATE_PARTIAL : PZONE_STATE_GROWING;
-    }
-    return PZONE_STATE_SETTLED;
+    return states[pz_class_state(&view->info, class,
+                                 pzone_spread(view, class->id)->misplaced,
+                                 view->guest == PZONE_GUEST_READY, failed)];
 }
 
 /*
