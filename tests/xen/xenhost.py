@@ -13,7 +13,7 @@ Needs what tests/xen/fetch and tests/xen/build leave in build/xen. Environment:
     PZONE_SLOW      factor for all time limits
     PZONE_XEN_DIR   keep sockets and logs in this directory
 As a program, `xenhost.py DIR`: boots and stays until it is killed, with its
-sockets in DIR (dom0.sock, guest.sock: see tests/guest/agent.py), for people.
+sockets in DIR (dom0.sock, guest.N.sock: see tests/guest/agent.py), for people.
 """
 import base64
 import gzip
@@ -36,8 +36,11 @@ SLOW = float(os.environ.get('PZONE_SLOW', '1'))
 MiB = 1 << 20
 
 # Dom0's own memory; the rest of the machine is for guests.
-HOST_MIB = 2048
-DOM0_MIB = 640
+HOST_MIB = 2304
+DOM0_MIB = 896
+
+# Domains whose agents can be talked to at a time: each needs a port of dom0.
+PORTS = 4
 
 
 class XenError(Exception):
@@ -50,7 +53,7 @@ class Guest:
     def __init__(self, host, name):
         self.host = host
         self.name = name
-        self.agent = None
+        self.agent = self.port = None
         # for complaints()
         self.expected = []
         self.checked = 0
@@ -62,13 +65,28 @@ class Guest:
 
     def connect(self, timeout=90):
         """Lead the guest's console to our socket, and wait for its agent."""
+        self.close()
+        if not self.host.ports:
+            raise XenError('no port is left for the console of %s' % self.name)
+        self.port = self.host.ports.pop()
+        self.host.sh('tty=$(xenstore-read /local/domain/%d/console/tty) && '
+                     'setsid pz-relay org.pzone.guest.%d $tty </dev/null >/tmp/relay.%d.log 2>&1 & '
+                     'echo $! >/tmp/relay.%d.pid' % (self.domid(), *[self.port] * 3))
+        self.agent = Agent(self.host.path('guest.%d.sock' % self.port), timeout * SLOW)
+
+    def close(self):
+        """Let go of its console."""
         if self.agent:
             self.agent.close()
-        self.host.sh('[ ! -e /tmp/relay.pid ] || kill $(cat /tmp/relay.pid) 2>/dev/null; '
-                     'tty=$(xenstore-read /local/domain/%d/console/tty) && '
-                     'setsid pz-relay org.pzone.guest.0 $tty </dev/null >/tmp/relay.log 2>&1 & '
-                     'echo $! >/tmp/relay.pid' % self.domid())
-        self.agent = Agent(self.host.path('guest.sock'), timeout * SLOW)
+            self.agent = None
+        if self.port is not None:
+            self.host.sh('kill $(cat /tmp/relay.%d.pid) 2>/dev/null' % self.port, check=False)
+            self.host.ports.append(self.port)
+            self.port = None
+
+    def destroy(self):
+        self.close()
+        self.host.sh('xl destroy %s' % self.name)
 
     def sh(self, command, timeout=30, check=True):
         return self.agent.run(command, timeout * SLOW, check).out.rstrip('\n')
@@ -95,6 +113,8 @@ class XenHost:
     def __init__(self, directory=None):
         self.keep = directory or os.environ.get('PZONE_XEN_DIR')
         self.dir = self.proc = self.agent = None
+        self.ports = list(range(PORTS))
+        self.uri = 'xl:///'
 
     def __enter__(self):
         self.start()
@@ -108,6 +128,12 @@ class XenHost:
 
     def command_line(self):
         out = os.path.join(BUILD, 'xen')
+        ports = []
+        for i in self.ports:
+            ports += ['-chardev', 'socket,id=guest%d,server=on,wait=off,path=%s' % (
+                          i, self.path('guest.%d.sock' % i)),
+                      '-device', 'virtserialport,bus=vser.0,chardev=guest%d,name=org.pzone.guest.%d' % (
+                          i, i)]
         return [os.environ.get('PZONE_QEMU', os.path.join(out, 'root/usr/bin/qemu-system-x86_64')),
                 '-L', '/usr/share/qemu', '-L', '/usr/share/seabios', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
                 '-machine', 'pc,accel=tcg', '-cpu', os.environ.get('PZONE_XEN_CPU', 'qemu64,+svm,+npt'), '-smp', '1',
@@ -121,8 +147,7 @@ class XenHost:
                 '-device', 'virtio-serial-pci,id=vser',
                 '-chardev', 'socket,id=dom0,server=on,wait=off,path=' + self.path('dom0.sock'),
                 '-device', 'virtserialport,bus=vser.0,chardev=dom0,name=org.pzone.agent.0',
-                '-chardev', 'socket,id=guest,server=on,wait=off,path=' + self.path('guest.sock'),
-                '-device', 'virtserialport,bus=vser.0,chardev=guest,name=org.pzone.guest.0']
+                *ports]
 
     @staticmethod
     def env():
@@ -201,7 +226,7 @@ class XenHost:
                 'do usleep 20000; done; rm -f /run/pzone/xend.sock' % sig)
 
     def virsh(self, *args):
-        return self.run('virsh-pzone -c xl:/// ' + ' '.join(map(str, args)), 120)
+        return self.run('virsh-pzone -c %s ' % self.uri + ' '.join(map(str, args)), 120)
 
     def classes(self, name):
         """class -> what pzone-list says of it."""
@@ -240,7 +265,7 @@ class XenHost:
                 (path, path, mode, path, path, path, path))
 
     def create(self, name, memory=256, kind='pvh', cmdline='', config='', wait=True,
-               kernel='/guest/bzImage', ramdisk='/guest/initramfs.cpio.gz'):
+               kernel='/guest/bzImage', ramdisk='/guest/initramfs.cpio.gz', patience=90):
         """xl create; with wait, until the guest's agent answers."""
         self.put('/tmp/%s.cfg' % name, (
             'name="%s"\ntype="%s"\nkernel="%s"\n%smemory=%d\nvcpus=1\n'
@@ -250,7 +275,7 @@ class XenHost:
         self.sh('xl create /tmp/%s.cfg' % name, 300)
         guest = Guest(self, name)
         if wait:
-            guest.connect()
+            guest.connect(patience)
         return guest
 
 
