@@ -15,9 +15,9 @@ help:
 	@echo '  PZONE_ACCEL=kvm|tcg run guests with KVM or without (default: KVM where it works)'
 	@echo '  TESTS="FILE..."     make test: only these'
 
-.PHONY: help deps kernel qemu tools guest all demo test test-unit test-device \
+.PHONY: help deps kernel qemu tools tools-xen guest all demo test test-unit test-device \
 	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-many test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
-	install install-tools install-qemu install-guest uninstall deb test-deb
+	install install-tools install-qemu install-xen install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
 export PZONE_BUILD := $(BUILD)
@@ -51,6 +51,11 @@ tools: deps ## build virsh-pzone, pzoned and their libraries (seconds)
 	@$(SUBMAKE) -C libvirt-plugin/virsh
 	@$(SUBMAKE) -C libvirt-plugin/hook
 	@$(SUBMAKE) -C hv/pzoned
+
+tools-xen: deps ## build pzone-xend, for Xen hosts (seconds; needs Debian's libxen-dev)
+	@.ci/install-packages .ci/packages-xen-dev
+	$(call say,pzone-xend (seconds))
+	@$(SUBMAKE) -C hv/xen
 
 guest: deps ## build the test guest's initramfs (seconds)
 	$(call say,guest user space (seconds))
@@ -162,7 +167,7 @@ prefix ?= /usr/local
 pkglibdir ?= $(prefix)/lib/pzone
 emulator = $(BUILD)/qemu/bin/qemu-system-x86_64
 
-install: install-tools install-qemu ## install what a host needs to DESTDIR and prefix (/usr/local)
+install: install-tools install-qemu $(if $(wildcard $(BUILD)/bin/pzone-xend),install-xen) ## install what a host needs to DESTDIR and prefix (/usr/local)
 
 install-tools: ## ... virsh-pzone, pzoned, libpzone, hook, manual pages, completion
 	@$(SUBMAKE) -C libvirt-plugin/lib install
@@ -174,6 +179,9 @@ install-qemu: ## ... QEMU, beside the distribution's: prefix/lib/pzone/qemu-syst
 	@[ -x $(emulator) ] || { echo '$(emulator) is missing; run "make qemu" first' >&2; exit 1; }
 	@install -D -m 755 $(emulator) $(DESTDIR)$(pkglibdir)/qemu-system-x86_64
 
+install-xen: ## ... pzone-xend, its manual page and unit; part of install if it is built
+	@$(SUBMAKE) -C hv/xen install
+
 install-guest: ## ... in a guest: pzone-exec
 	@$(SUBMAKE) -C guest-kernel/tools install
 
@@ -181,6 +189,7 @@ install-guest: ## ... in a guest: pzone-exec
 uninstall: ## remove what the three put there
 	@list=$$(mktemp -d) && trap 'rm -rf "$$list"' EXIT && \
 	$(MAKE) -s --no-print-directory install-tools install-guest \
+		$(if $(wildcard $(BUILD)/bin/pzone-xend),install-xen) \
 		$(if $(wildcard $(emulator)),install-qemu) DESTDIR=$$list && \
 	(cd $$list && find . ! -type d) | sed 's|^\.|$(DESTDIR)|' | xargs -r -d '\n' rm -f
 	@for d in $(pkglibdir)/bin $(pkglibdir) $(prefix)/share/pzone/schema $(prefix)/share/pzone $(prefix)/share/doc/pzone; do \

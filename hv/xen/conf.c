@@ -6,7 +6,8 @@
  *	size = 1GiB
  *	requested = 512MiB
  *
- * and DIR/NAME.xml, which classes: the same XML as libvirt's metadata.
+ * and DIR/NAME.xml, which classes: the same XML as libvirt's metadata. Without that file
+ * classes come and go by commands only: where there is libvirt, by pzoned's.
  */
 #include <string.h>
 #include "xend.h"
@@ -122,10 +123,8 @@ struct conf *conf_load(const char *dir, const char *domain, char **err)
 		g_free(why);
 		goto bad;
 	}
-	if (g_file_test(classes, G_FILE_TEST_EXISTS))
-		rc = pzone_defs_parse_file(classes, &conf->defs, &perr);
-	else
-		rc = pzone_defs_new(&conf->defs, &perr);
+	rc = g_file_test(classes, G_FILE_TEST_EXISTS) ?
+	     pzone_defs_parse_file(classes, &conf->defs, &perr) : 0;
 	if (!rc)
 		return conf;
 	*err = g_strdup(perr.message);

@@ -230,11 +230,12 @@ void domain_apply_conf(struct domain *domain)
 	}
 	free(domain->classes);
 	domain->classes = NULL;
-	if (pzone_defs_count(conf->defs))
+	if (conf->defs && pzone_defs_count(conf->defs))
 		pzone_defs_format(conf->defs, &domain->classes, NULL);
 	for (unsigned int i = 0; i < conf->pools->len; i++)
 		apply_requested(domain, &g_array_index(conf->pools, struct conf_pool, i));
-	apply_classes(domain, conf);
+	if (conf->defs)
+		apply_classes(domain, conf);
 	conf_free(conf);
 }
 

@@ -89,7 +89,7 @@ struct conf_pool {
 
 struct conf {
 	GArray *pools;			/* struct conf_pool */
-	struct pzone_defs *defs;
+	struct pzone_defs *defs;	/* NULL: no file says which classes there are */
 };
 
 #define POOL_BLOCK	(2ull << 20)

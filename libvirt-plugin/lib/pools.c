@@ -125,27 +125,36 @@ static int number_of(xmlNodePtr parent, const char *name)
 	return number;
 }
 
+/* Room for one more, named and else empty; NULL: no memory. */
+static struct pool *grow(struct pzone_pools *pools, const char *name)
+{
+	struct pool *grown = realloc(pools->pools, (pools->nr + 1) * sizeof(*grown)), *pool;
+
+	if (!grown)
+		return NULL;
+	pools->pools = grown;
+	pool = &grown[pools->nr];
+	*pool = (struct pool) { .name = strdup(name) };
+	if (!pool->name)
+		return NULL;
+	pools->nr++;
+	return pool;
+}
+
 static int add_pool(struct pzone_pools *pools, xmlNodePtr memory, xmlNodePtr override,
 		    bool all_on, struct pzone_error *err)
 {
 	xmlNodePtr target = pzl_xml_child(memory, "target", NULL);
 	xmlNodePtr alias = pzl_xml_child(memory, "alias", NULL);
 	xmlNodePtr source = pzl_xml_child(memory, "source", NULL);
-	struct pool *grown, *pool;
+	struct pool *pool;
 	xmlChar *text;
 
-	grown = realloc(pools->pools, (pools->nr + 1) * sizeof(*grown));
-	if (!grown)
-		return pzl_nomem(err);
-	pools->pools = grown;
-	pool = &grown[pools->nr];
-	memset(pool, 0, sizeof(*pool));
 	text = alias ? xmlGetNoNsProp(alias, BAD_CAST "name") : NULL;
-	pool->name = strdup(text ? (const char *)text : "");
+	pool = grow(pools, text ? (const char *)text : "");
 	xmlFree(text);
-	if (!pool->name)
+	if (!pool)
 		return pzl_nomem(err);
-	pools->nr++;
 	pool->pub.size_bytes = pzl_xml_size(target, "size");
 	pool->pub.block_bytes = pzl_xml_size(target, "block");
 	pool->pub.requested_bytes = pzl_xml_size(target, "requested");
@@ -194,6 +203,13 @@ int pzone_defs_parse_domain(const char *domain_xml, struct pzone_defs **ret_defs
 	return rc;
 }
 
+/* The array has stopped moving: let the public halves point into it. */
+static void publish(struct pzone_pools *pools)
+{
+	for (size_t i = 0; i < pools->nr; i++)
+		pools->pools[i].pub.name = pools->pools[i].name;
+}
+
 int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 		      struct pzone_error *err)
 {
@@ -227,9 +243,7 @@ int pzone_pools_parse(const char *domain_xml, struct pzone_pools **ret_pools,
 		if (n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, "memory") &&
 		    pzl_xml_attr_is(n, "model", "virtio-mem"))
 			rc = add_pool(pools, n, override, all_on, err);
-	/* The array has stopped moving: let the public halves point into it. */
-	for (size_t i = 0; i < pools->nr; i++)
-		pools->pools[i].pub.name = pools->pools[i].name;
+	publish(pools);
 out:
 	if (rc)
 		pzone_pools_free(pools);
@@ -240,11 +254,43 @@ out:
 	return rc;
 }
 
+/*
+ * Under Xen pools are no devices of the XML: a domain has those that pzone-xend has made
+ * for it, and while it does not run nobody can say which.
+ */
+static int add_xen_pools(struct pzone_pools *pools, virDomainPtr dom, struct pzone_error *err)
+{
+	const struct pzone_live_pool *from;
+	struct pzone_live *live = NULL;
+	int rc = 0;
+
+	if (virDomainIsActive(dom) != 1 || pzone_live_query(dom, &live, NULL))
+		return 0;
+	for (size_t i = 0; !rc && (from = pzone_live_pool_at(live, i)); i++) {
+		struct pool *pool = grow(pools, from->name);
+
+		if (!pool) {
+			rc = pzl_nomem(err);
+			break;
+		}
+		pool->pub = (struct pzone_pool) {
+			.enabled = true, .node = -1, .host_node = -1,
+			.size_bytes = from->size_bytes, .block_bytes = from->block_bytes,
+			.requested_bytes = from->requested_bytes,
+			.memmap_bytes = from->memmap_bytes, .current_bytes = from->plugged_bytes,
+		};
+	}
+	publish(pools);
+	pzone_live_free(live);
+	return rc;
+}
+
 int pzone_pools_get(virDomainPtr dom, unsigned int flags, struct pzone_pools **ret_pools,
 		    struct pzone_error *err)
 {
 	unsigned int targets;
 	char *xml;
+	bool xl;
 	int rc;
 
 	if ((flags & PZL_AFFECT) == PZL_AFFECT)
@@ -259,6 +305,11 @@ int pzone_pools_get(virDomainPtr dom, unsigned int flags, struct pzone_pools **r
 		return pzl_libvirt_error(err, dom, "read the XML");
 	rc = pzone_pools_parse(xml, ret_pools, err);
 	free(xml);
+	if (!rc && pzl_xen_is(dom, &xl)) {
+		rc = add_xen_pools(*ret_pools, dom, err);
+		if (rc)
+			*ret_pools = pzone_pools_free(*ret_pools);
+	}
 	return rc;
 }
 

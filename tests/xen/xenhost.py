@@ -221,6 +221,17 @@ class XenHost:
                 'virsh-pzone -c xl:/// pzone-list none 2>&1 | grep -qv reach && exit 0; '
                 'usleep 100000; done; tail -n 5 /tmp/xend.log >&2; exit 1')
 
+    def start_libvirt(self):
+        """libvirtd with its driver for Xen, and pzoned with it. From here on virsh() uses them."""
+        self.uri = 'xen:///system'
+        self.sh('mkdir -p /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt')
+        self.put('/etc/libvirt/libvirtd.conf',
+                 b'auth_unix_rw="none"\nlog_outputs="2:file:/tmp/libvirtd.log"\n', '644')
+        self.sh('setsid libvirtd </dev/null >>/tmp/libvirtd.out 2>&1 & '
+                'for i in $(seq 300); do virsh -q -c xen:///system list >/dev/null 2>&1 && exit 0; '
+                'usleep 200000; done; tail -n 5 /tmp/libvirtd.log >&2; exit 1', 90)
+        self.sh('setsid pzoned --connect xen:///system </dev/null >>/tmp/pzoned.log 2>&1 & true')
+
     def kill_xend(self, sig='KILL'):
         self.sh('kill -%s $(cat /tmp/xend.pid); while [ -d /proc/$(cat /tmp/xend.pid) ]; '
                 'do usleep 20000; done; rm -f /run/pzone/xend.sock' % sig)
