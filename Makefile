@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools tools-xen guest all demo test test-unit test-device \
-	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-many test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-many test-selftests test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
 	install install-tools install-qemu install-xen install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -104,6 +104,12 @@ test-configs: qemu guest ## the guest kernel without memcg, cpusets, swap, ... (
 test-many: qemu guest ## 256 classes in one guest, on a kernel with NODES_SHIFT 9 (10 min the first time)
 	@guest-kernel/build many
 	@PZONE_KERNEL=$(BUILD)/kernel-many/bzImage PZONE_TEST_TIMEOUT=1200 $(prove) tests/kernel/many.t
+
+test-selftests: kernel qemu guest ## the kernel's own tests of mm and cgroup, unpatched and patched (an hour; goes on)
+	@.ci/install-packages .ci/packages-selftests
+	@tests/bench/build-peers kernel
+	@tests/kernel/selftests-build
+	@tests/kernel/selftests --class $(TESTS)
 
 test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lockdep (an hour)
 	@guest-kernel/build debug
