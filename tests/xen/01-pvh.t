@@ -286,7 +286,7 @@ class Test(XenTest):
             self.equal((host.sh(dump), host.mem_mib('demo')), before,
                        'and nothing of the domain was changed')
             host.sh('xenstore-%s %s/%s %s' % ('rm' if good.status else 'write', own, key,
-                                             '' if good.status else good.out.strip()))
+                                             '' if good.status else "'%s'" % good.out.strip()))
             host.settle('demo', 90)
         self.ok(host.sh('grep -c "left alone" /tmp/xend.log') == '5', 'each is said once, not each second')
         self.accounts('mended')
