@@ -69,9 +69,12 @@ class Guest:
         if not self.host.ports:
             raise XenError('no port is left for the console of %s' % self.name)
         self.port = self.host.ports.pop()
-        self.host.sh('tty=$(xenstore-read /local/domain/%d/console/tty) && '
+        # A domain that has just been made has no tty for a moment.
+        self.host.sh('for i in $(seq 300); do '
+                     'tty=$(xenstore-read /local/domain/%d/console/tty 2>/dev/null) && break; usleep 100000; done; '
+                     '[ "$tty" ] || exit 1; '
                      'setsid pz-relay org.pzone.guest.%d $tty </dev/null >/tmp/relay.%d.log 2>&1 & '
-                     'echo $! >/tmp/relay.%d.pid' % (self.domid(), *[self.port] * 3))
+                     'echo $! >/tmp/relay.%d.pid' % (self.domid(), *[self.port] * 3), 60)
         self.agent = Agent(self.host.path('guest.%d.sock' % self.port), timeout * SLOW)
 
     def close(self):
