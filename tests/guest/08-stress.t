@@ -1,11 +1,13 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Random growth, shrinkage, creation, destruction and task moves under load, with
-# every byte verified. PZONE_SEED repeats a run, PZONE_STRESS_S or _OPS makes it longer.
+# Random growth, shrinkage, creation, destruction, reclaim and task moves under load, with
+# every byte verified, and all counters after each hundred operations; where the kernel has
+# fault injection, some allocations fail. PZONE_SEED repeats a run, PZONE_STRESS_S or _OPS
+# makes it longer.
 import os
 import random
 import time
-from guest_test import run, Pool, MiB
+from guest_test import run, Pool, MiB, SYSFS
 
 SEED = int(os.environ.get('PZONE_SEED', '0')) or int(time.time())
 # so many operations, or so many seconds
@@ -13,6 +15,54 @@ OPS = int(os.environ.get('PZONE_STRESS_OPS', '0'))
 SECONDS = OPS * 2.0 if OPS else float(os.environ.get('PZONE_STRESS_S', '20'))
 NAMES = ['k0', 'k1', 'k2', 'k3', 'k4']
 CG = '/sys/fs/cgroup'
+FAULTS = ['/sys/kernel/debug/fail_page_alloc', '/sys/kernel/debug/failslab']
+
+
+def freeze(vm, on):
+    """All tasks in classes stand still; when this returns, they do."""
+    vm.sh('for c in %s; do echo %d > %s/$c/cgroup.freeze; done' % (' '.join(NAMES), on, CG))
+    if on:
+        vm.wait(lambda: all('frozen 1' in vm.sh('cat %s/%s/cgroup.events' % (CG, n)) for n in NAMES),
+                'all tasks in classes are frozen', 60)
+
+
+def counters(t, vm, when):
+    """What sysfs, QEMU and the pages themselves say, while no class's task runs."""
+    vm.settle(120, partial=True)
+    freeze(vm, True)
+    allowed = dict.fromkeys(NAMES, ['/' + n for n in NAMES])
+    good = t.agrees('%s: sysfs, QEMU and arithmetic agree' % when)
+    # What a task swaps out by itself (MADV_PAGEOUT) is of its class as zram's pages, too.
+    rows = t.walk()
+    mine = [r for r in rows if r[0] in NAMES and r[1:3] == ('kernel', '-')]
+    zram = int(vm.sh('cat /sys/block/zram0/mm_stat').split()[2]) // 4096
+    good &= t.ok(sum(r[3] for r in mine) <= zram, "%s: the kernel's pages in classes are zram's" % when,
+                 mine, 'zram has %d' % zram)
+    rows = [r for r in rows if r not in mine]
+    good &= t.no_leak_in(allowed, '%s: only tasks of classes are in a class' % when, rows)
+    bad = []
+    for n in NAMES:
+        f = t.cls(n)
+        for kind, kinds in (('anon', ('anon',)), ('file', ('file', 'shmem'))):
+            seen = sum(r[3] for r in rows if r[0] == n and r[1] in kinds) * 4096
+            if abs(seen - f[kind]) > MiB:
+                bad.append('%s: %s is %d, and the pages are %d' % (n, kind, f[kind], seen))
+    good &= t.ok(not bad, '%s: as many pages of each kind as the counters say' % when, *bad)
+    freeze(vm, False)
+    return good
+
+
+def inject(vm, on):
+    """One in a hundred allocations of the kernel's own threads and of pz-stress fails."""
+    vm.sh("""for p in /proc/[0-9]*; do
+               read -r name < $p/comm; [ "$(tr -d '\\0' < $p/cmdline)" ] && [ "$name" != pz-stress ] && continue
+               echo %d > $p/make-it-fail
+             done 2>/dev/null
+             for d in %s; do
+               cd $d && echo Y > task-filter && echo N > ignore-gfp-wait && echo 0 > verbose &&
+               echo -1 > times && echo %d > probability || exit 1
+             done
+             echo 0 > %s/min-order""" % (on, ' '.join(FAULTS), on, FAULTS[0]), 60)
 
 
 def test(t, vm):
@@ -33,16 +83,19 @@ def test(t, vm):
         jobs.append(t.start(n, 'pz-verify -r 50 %s 12' % rnd.choice(('', '-T')), 'filled'))
     for i, n in enumerate(NAMES[:3] + [None]):
         jobs.append(t.start(n, 'pz-stress -k -t %d -j 1 -m 20 -s %d' % (SECONDS, SEED + i), 'pid'))
-    count = dict.fromkeys(('resize', 'destroy', 'create', 'move', 'compact', 'walk', 'refused'), 0)
+    count = dict.fromkeys(('resize', 'destroy', 'create', 'move', 'reclaim', 'compact', 'walk', 'fault',
+                           'refused'), 0)
+    can_fail = vm.run('test -d %s' % FAULTS[0]).status == 0
+    t.diag('fault injection: %s' % ('yes' if can_fail else 'this kernel has none'))
     extra = 0
     end = time.monotonic() + SECONDS
     ops = 0
     while ops < OPS if OPS else time.monotonic() < end:
         ops += 1
-        if ops % 100 == 0:
-            t.diag('%d operations' % ops)
-        op = rnd.choices(('resize', 'recreate', 'move', 'compact', 'walk', 'nap'),
-                         (50, 10, 15, 4, 2, 10))[0]
+        if ops % 100 == 0 and not counters(t, vm, '%d operations' % ops):
+            break
+        op = rnd.choices(('resize', 'recreate', 'move', 'reclaim', 'compact', 'walk', 'fault', 'nap'),
+                         (50, 10, 15, 6, 4, 2, 2, 10))[0]
         if op == 'resize':
             count['resize'] += 1
             # seldom below what the tasks need
@@ -73,6 +126,14 @@ def test(t, vm):
             count['move'] += 1
             job = rnd.choice(jobs[:len(NAMES)])
             vm.run('echo %d > %s/%s/cgroup.procs' % (job.pid, CG, rnd.choice(NAMES)))
+        elif op == 'reclaim':
+            count['reclaim'] += 1       # what is not there is EAGAIN
+            vm.run('echo %dM > %s/class/%s/reclaim' % (rnd.randrange(1, 32), SYSFS, rnd.choice(NAMES)))
+        elif op == 'fault' and can_fail:
+            count['fault'] += 1
+            inject(vm, True)
+            time.sleep(rnd.random())
+            inject(vm, False)
         elif op == 'compact':
             count['compact'] += 1
             vm.run('echo 1 > /proc/sys/vm/compact_memory')

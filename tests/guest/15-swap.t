@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Swap: a class that is full can swap to zram, at no other class's expense; what comes
 # back is where it belongs, whoever brings it. No hibernation with classes.
-from guest_test import run, Pool, MiB
+from guest_test import run, Pool, MiB, USER, IDLE
 
 
 def test(t, vm):
@@ -27,7 +27,7 @@ def test(t, vm):
     job = t.start('batch', 'pz-hog -N -s 2 56', 'holding')
     more = t.start('batch', 'pz-hog -N -s 2 30', 'holding', timeout=60)
     t.ok(zram() > 16 * MiB, 'a class that is too small swaps', zram())
-    rows = [r for r in t.walk() if r[0] in ('db', 'batch') and r[1] not in ('free', 'quiet', 'anon', 'file', 'shmem')]
+    rows = [r for r in t.walk() if r[0] in ('db', 'batch') and r[1] not in USER + IDLE]
     t.equal(rows, [], "zram's pages are not of a class")
     t.ok(db - t.cls('db').free < MiB, 'the other class pays nothing', db, t.cls('db').free)
     t.equal(t.events('batch')['oom_kill'], 0, 'nobody is killed')

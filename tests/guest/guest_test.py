@@ -28,7 +28,7 @@ SYSFS = '/sys/kernel/mm/pzone'
 TIMEOUT_S = int(float(os.environ.get('PZONE_TEST_TIMEOUT', '180')) * SLOW)
 
 # kinds of pz-walk that hold somebody's data, and those that nobody owns
-USER = ('anon', 'file', 'shmem')
+USER = ('anon', 'unmapped', 'file', 'shmem')
 IDLE = ('free', 'quiet')
 
 

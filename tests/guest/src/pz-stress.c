@@ -8,6 +8,8 @@
  *   -j   workers (default 2)
  *   -k   a worker that is killed (out of memory) is started again, not an error
  *
+ * A call that fails for lack of memory is left out, as with fault injection.
+ *
  * Operations: mmap, munmap, write, verify, madvise(DONTNEED, HUGEPAGE,
  * NOHUGEPAGE, COLD, PAGEOUT), mremap (grow, shrink, move), fork with
  * copy-on-write in parent and child, a shared anonymous mapping between them.
@@ -77,8 +79,16 @@ static void op_map(struct region *r)
 	r->mem = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS |
 		      (r->shared ? MAP_SHARED : MAP_PRIVATE), -1, 0);
 	r->key = calloc(pages, sizeof(*r->key));
-	if (r->mem == MAP_FAILED || !r->key)
-		die("mmap");
+	if (r->mem == MAP_FAILED || !r->key) {
+		if (errno != ENOMEM && errno != ENOSPC)		/* ENOSPC: a shared one */
+			die("mmap");
+		if (r->mem != MAP_FAILED)
+			munmap(r->mem, pages * PAGE);
+		free(r->key);
+		r->mem = NULL;
+		r->key = NULL;
+		return;
+	}
 	r->pages = pages;
 	total_pages += pages;
 }
@@ -86,7 +96,9 @@ static void op_map(struct region *r)
 static void op_unmap(struct region *r)
 {
 	check(r, 0, r->pages);
-	munmap(r->mem, r->pages * PAGE);
+	while (munmap(r->mem, r->pages * PAGE))
+		if (errno != ENOMEM)	/* it has to split a mapping */
+			die("munmap");
 	free(r->key);
 	total_pages -= r->pages;
 	memset(r, 0, sizeof(*r));
@@ -117,14 +129,16 @@ static void op_remap(struct region *r)
 
 	if (r->shared || total_pages - r->pages + pages > max_pages)
 		return;
-	mem = mremap(r->mem, r->pages * PAGE, pages * PAGE, MREMAP_MAYMOVE);
-	if (mem == MAP_FAILED && errno == EFAULT)
-		return;		/* split after all */
-	if (mem == MAP_FAILED)
-		die("mremap");
 	key = calloc(pages, sizeof(*key));
 	if (!key)
-		die("calloc");
+		return;
+	mem = mremap(r->mem, r->pages * PAGE, pages * PAGE, MREMAP_MAYMOVE);
+	if (mem == MAP_FAILED) {
+		free(key);
+		if (errno != EFAULT && errno != ENOMEM)		/* EFAULT: split after all */
+			die("mremap");
+		return;
+	}
 	memcpy(key, r->key, (pages < r->pages ? pages : r->pages) * sizeof(*key));
 	free(r->key);
 	total_pages += pages - r->pages;

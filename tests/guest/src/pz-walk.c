@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * pz-walk: the truth about where pages are, page by page. It believes only
- * /proc/kpageflags, /proc/kpagecgroup and /proc/PID/pagemap, and takes the
+ * /proc/kpageflags, kpagecgroup, kpagecount and PID/pagemap, and takes the
  * places from the extents that sysfs shows.
  *
  * usage: pz-walk            all of the machine's memory
@@ -16,6 +16,8 @@
  * PLACE   the class in whose extents the page lies; "pool:NAME" for the rest of
  *         a pool (memory map, memory of no class); "base" for all else
  * KIND    free anon file shmem slab pgtable offline reserved hugetlb
+ *         unmapped: anonymous, and nobody has it mapped: in the swap cache, or the
+ *                rest of a huge page
  *         quiet: no flag at all: on a processor's free list, or an unmarked page
  *                of the kernel
  *         kernel: anything else
@@ -63,11 +65,11 @@ static struct { uint64_t ino; char *path; } groups[MAX_GROUPS];
 static int nr_groups;
 
 enum kind {
-	FREE, ANON, FILE_, SHMEM, SLAB, PGTABLE, OFFLINE, RESERVED, HUGETLB, QUIET, KERNEL,
+	FREE, ANON, UNMAPPED, FILE_, SHMEM, SLAB, PGTABLE, OFFLINE, RESERVED, HUGETLB, QUIET, KERNEL,
 	NOT_THERE
 };
 static const char *const kind_name[] = {
-	"free", "anon", "file", "shmem", "slab", "pgtable", "offline", "reserved", "hugetlb",
+	"free", "anon", "unmapped", "file", "shmem", "slab", "pgtable", "offline", "reserved", "hugetlb",
 	"quiet", "kernel",
 };
 
@@ -195,7 +197,7 @@ static const char *group_path(uint64_t ino)
 	return gone;
 }
 
-static enum kind kind_of(uint64_t flags, uint64_t ino)
+static enum kind kind_of(uint64_t flags, uint64_t ino, uint64_t mapped)
 {
 	if (flags & F(KPF_NOPAGE))
 		return NOT_THERE;
@@ -212,7 +214,7 @@ static enum kind kind_of(uint64_t flags, uint64_t ino)
 	if (flags & F(KPF_HUGE))
 		return HUGETLB;
 	if (flags & F(KPF_ANON))
-		return ANON;
+		return mapped ? ANON : UNMAPPED;
 	if (flags & (F(KPF_LRU) | F(KPF_UPTODATE) | F(KPF_SWAPBACKED) | F(KPF_MMAP)))
 		return flags & F(KPF_SWAPBACKED) ? SHMEM : FILE_;
 	/* after the LRU kinds: Xen and others mark in-use pages reserved */
@@ -255,16 +257,16 @@ static bool suspect(int place, enum kind kind, uint64_t ino)
 	switch (kind) {
 	case FREE: case QUIET: case OFFLINE: case RESERVED:
 		return false;
-	case ANON: case FILE_: case SHMEM:
+	case ANON: case UNMAPPED: case FILE_: case SHMEM:
 		return place && !ino;
 	default:
 		return place;
 	}
 }
 
-static void look_again(int ff, int fc)
+static void look_again(int ff, int fc, int fm)
 {
-	uint64_t flags, ino;
+	uint64_t flags, ino, mapped;
 
 	for (int look = 0; look < LOOKS && nr_suspects; look++) {
 		unsigned int left = 0;
@@ -280,7 +282,9 @@ static void look_again(int ff, int fc)
 				die("/proc/kpageflags");
 			if (fc >= 0 && pread(fc, &ino, 8, pfn * 8) != 8)
 				die("/proc/kpagecgroup");
-			kind = kind_of(flags, ino);
+			if (pread(fm, &mapped, 8, pfn * 8) != 8)
+				die("/proc/kpagecount");
+			kind = kind_of(flags, ino, mapped);
 			if (look < LOOKS - 1 && suspect(place, kind, ino))
 				suspects[left++] = pfn;
 			else if (kind != NOT_THERE)
@@ -292,14 +296,17 @@ static void look_again(int ff, int fc)
 
 static void walk_machine(void)
 {
-	static uint64_t flags[CHUNK], ino[CHUNK];
-	int ff, fc;
+	static uint64_t flags[CHUNK], ino[CHUNK], mapped[CHUNK];
+	int ff, fc, fm;
 	ssize_t n;
 
 	ff = open("/proc/kpageflags", O_RDONLY);
 	fc = open("/proc/kpagecgroup", O_RDONLY);
+	fm = open("/proc/kpagecount", O_RDONLY);
 	if (ff < 0)
 		die("/proc/kpageflags");
+	if (fm < 0)
+		die("/proc/kpagecount");
 	for (uint64_t pfn = 0; ; pfn += n) {
 		n = pread(ff, flags, sizeof(flags), pfn * 8);
 		if (n < 0)
@@ -309,8 +316,10 @@ static void walk_machine(void)
 			break;
 		if (fc < 0 || pread(fc, ino, n * 8, pfn * 8) != n * 8)
 			memset(ino, 0, sizeof(ino));
+		if (pread(fm, mapped, n * 8, pfn * 8) != n * 8)
+			die("/proc/kpagecount");
 		for (ssize_t i = 0; i < n; i++) {
-			enum kind kind = kind_of(flags[i], ino[i]);
+			enum kind kind = kind_of(flags[i], ino[i], mapped[i]);
 
 			if (kind == NOT_THERE)
 				continue;
@@ -321,7 +330,7 @@ static void walk_machine(void)
 				row_add(place_of(pfn + i), kind, ino[i]);
 		}
 	}
-	look_again(ff, fc);
+	look_again(ff, fc, fm);
 	for (int i = 0; i < nr_rows; i++)
 		printf("page %s %s %s %llu\n", place_name[rows[i].place],
 		       kind_name[rows[i].kind], group_path(rows[i].ino),

@@ -110,6 +110,17 @@ static u64 node_bytes(struct pglist_data *pgdat, enum node_stat_item item)
 	return (u64)max(pages, 0L) << PAGE_SHIFT;
 }
 
+/* The kernel counts the swap cache as pages of files. */
+static u64 page_cache_bytes(struct pglist_data *pgdat)
+{
+	u64 bytes = node_bytes(pgdat, NR_FILE_PAGES);
+
+#ifdef CONFIG_SWAP
+	bytes -= min(bytes, node_bytes(pgdat, NR_SWAPCACHE));
+#endif
+	return bytes;
+}
+
 void pzone_class_report(struct pzone_class *class, struct pzone_class_report *report)
 {
 	struct pglist_data *pgdat;
@@ -128,7 +139,7 @@ void pzone_class_report(struct pzone_class *class, struct pzone_class_report *re
 	pgdat = NODE_DATA(class->node->nid);
 	report->free_bytes = pzone_class_free_bytes(class);
 	report->anon_bytes = node_bytes(pgdat, NR_ANON_MAPPED);
-	report->file_bytes = node_bytes(pgdat, NR_FILE_PAGES);
+	report->file_bytes = page_cache_bytes(pgdat);
 	report->refault_pages = pzone_refaults(class->node);
 	report->pressure_us = atomic64_read(&class->node->stall_us);
 	report->oom_events = atomic64_read(&class->node->oom_events);
