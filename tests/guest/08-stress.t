@@ -33,7 +33,7 @@ def counters(t, vm, when):
     allowed = dict.fromkeys(NAMES, ['/' + n for n in NAMES])
     good = t.agrees('%s: sysfs, QEMU and arithmetic agree' % when)
     # What a task swaps out by itself (MADV_PAGEOUT) is of its class as zram's pages, too.
-    rows = t.walk()
+    rows = t.walk('-c')
     mine = [r for r in rows if r[0] in NAMES and r[1:3] == ('kernel', '-')]
     zram = int(vm.sh('cat /sys/block/zram0/mm_stat').split()[2]) // 4096
     good &= t.ok(sum(r[3] for r in mine) <= zram, "%s: the kernel's pages in classes are zram's" % when,

@@ -125,10 +125,10 @@ class Tap:
 
     # --- what the pages say ---
 
-    def walk(self):
+    def walk(self, option=''):
         """Rows (place, kind, cgroup, pages) of pz-walk."""
         rows = []
-        for line in self.vm.sh('pz-walk', 60).splitlines():
+        for line in self.vm.sh('pz-walk ' + option, 60).splitlines():
             _, place, kind, group, pages = line.split()
             rows.append((place, kind, group, int(pages)))
         return rows

@@ -5,6 +5,7 @@
  * places from the extents that sysfs shows.
  *
  * usage: pz-walk            all of the machine's memory
+ *        pz-walk -c         that of classes
  *        pz-walk -p PID...  the pages that processes have mapped
  *
  * Without -p, one line for each combination that exists:
@@ -264,7 +265,10 @@ static bool suspect(int place, enum kind kind, uint64_t ino)
 	}
 }
 
-static void look_again(int ff, int fc, int fm)
+/* /proc/kpage...; there is no kpagecgroup without memory cgroups. */
+struct files { int flags, cgroup, count; };
+
+static void look_again(const struct files *f)
 {
 	uint64_t flags, ino, mapped;
 
@@ -278,11 +282,11 @@ static void look_again(int ff, int fc, int fm)
 			enum kind kind;
 
 			ino = 0;
-			if (pread(ff, &flags, 8, pfn * 8) != 8)
+			if (pread(f->flags, &flags, 8, pfn * 8) != 8)
 				die("/proc/kpageflags");
-			if (fc >= 0 && pread(fc, &ino, 8, pfn * 8) != 8)
+			if (f->cgroup >= 0 && pread(f->cgroup, &ino, 8, pfn * 8) != 8)
 				die("/proc/kpagecgroup");
-			if (pread(fm, &mapped, 8, pfn * 8) != 8)
+			if (pread(f->count, &mapped, 8, pfn * 8) != 8)
 				die("/proc/kpagecount");
 			kind = kind_of(flags, ino, mapped);
 			if (look < LOOKS - 1 && suspect(place, kind, ino))
@@ -294,29 +298,22 @@ static void look_again(int ff, int fc, int fm)
 	}
 }
 
-static void walk_machine(void)
+/* All page frames from first to end, or to the end of memory. */
+static void walk_frames(const struct files *f, uint64_t first, uint64_t end)
 {
 	static uint64_t flags[CHUNK], ino[CHUNK], mapped[CHUNK];
-	int ff, fc, fm;
 	ssize_t n;
 
-	ff = open("/proc/kpageflags", O_RDONLY);
-	fc = open("/proc/kpagecgroup", O_RDONLY);
-	fm = open("/proc/kpagecount", O_RDONLY);
-	if (ff < 0)
-		die("/proc/kpageflags");
-	if (fm < 0)
-		die("/proc/kpagecount");
-	for (uint64_t pfn = 0; ; pfn += n) {
-		n = pread(ff, flags, sizeof(flags), pfn * 8);
+	for (uint64_t pfn = first; pfn < end; pfn += n) {
+		n = pread(f->flags, flags, (end - pfn < CHUNK ? end - pfn : CHUNK) * 8, pfn * 8);
 		if (n < 0)
 			die("/proc/kpageflags");
 		n /= 8;
 		if (!n)
 			break;
-		if (fc < 0 || pread(fc, ino, n * 8, pfn * 8) != n * 8)
+		if (f->cgroup < 0 || pread(f->cgroup, ino, n * 8, pfn * 8) != n * 8)
 			memset(ino, 0, sizeof(ino));
-		if (pread(fm, mapped, n * 8, pfn * 8) != n * 8)
+		if (pread(f->count, mapped, n * 8, pfn * 8) != n * 8)
 			die("/proc/kpagecount");
 		for (ssize_t i = 0; i < n; i++) {
 			enum kind kind = kind_of(flags[i], ino[i], mapped[i]);
@@ -330,7 +327,26 @@ static void walk_machine(void)
 				row_add(place_of(pfn + i), kind, ino[i]);
 		}
 	}
-	look_again(ff, fc, fm);
+}
+
+static void walk_machine(bool classes_only)
+{
+	const struct files f = {
+		open("/proc/kpageflags", O_RDONLY), open("/proc/kpagecgroup", O_RDONLY),
+		open("/proc/kpagecount", O_RDONLY),
+	};
+
+	if (f.flags < 0)
+		die("/proc/kpageflags");
+	if (f.count < 0)
+		die("/proc/kpagecount");
+	if (!classes_only)
+		walk_frames(&f, 0, UINT64_MAX);
+	else
+		for (int i = 0; i < nr_ranges; i++)
+			if (strncmp(place_name[ranges[i].place], "pool:", 5))
+				walk_frames(&f, ranges[i].first, ranges[i].end);
+	look_again(&f);
 	for (int i = 0; i < nr_rows; i++)
 		printf("page %s %s %s %llu\n", place_name[rows[i].place],
 		       kind_name[rows[i].kind], group_path(rows[i].ino),
@@ -395,18 +411,20 @@ static void walk_process(const char *pid)
 
 int main(int argc, char **argv)
 {
+	bool classes_only = argc == 2 && !strcmp(argv[1], "-c");
+
 	errno = 0;
 	load_places();
-	if (argc > 1 && strcmp(argv[1], "-p")) {
-		fprintf(stderr, "usage: pz-walk [-p PID...]\n");
+	if (argc > 1 && strcmp(argv[1], "-p") && !classes_only) {
+		fprintf(stderr, "usage: pz-walk [-c | -p PID...]\n");
 		return EXIT_USAGE;
 	}
-	if (argc > 1) {
+	if (argc > 1 && !classes_only) {
 		for (int i = 2; i < argc; i++)
 			walk_process(argv[i]);
 		return 0;
 	}
 	nftw(CGROUP, group_add, 16, FTW_PHYS);
-	walk_machine();
+	walk_machine(classes_only);
 	return 0;
 }
