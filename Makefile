@@ -16,7 +16,7 @@ help:
 	@echo '  TESTS="FILE..."     make test: only these'
 
 .PHONY: help deps kernel qemu tools tools-xen guest all demo test test-unit test-device \
-	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-many test-selftests test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
+	test-guest test-e2e test-libvirt-13 test-vfio test-qemu-versions test-series test-configs test-many test-kunit test-selftests test-debug fuzz fuzz-coverage fuzz-device sim sim-real test-pzoned test-xen demo-xen bench bench-full bench-build bench-core bench-pzoned check clean distclean \
 	install install-tools install-qemu install-xen install-guest uninstall deb test-deb
 
 export BUILD := $(CURDIR)/build
@@ -95,7 +95,8 @@ test-vfio: all ## tests of an assigned device: an IOMMU in a VM around ours (5 m
 	@tests/vfio/build
 	@exec $(prove) tests/vfio/vfio.t
 
-test-series: deps ## the kernel patches: each compiles, no code without CONFIG_PZONE, checkpatch (5 min)
+test-series: deps ## the kernel patches: each compiles, no code without CONFIG_PZONE, checkpatch (20 min)
+	@.ci/install-packages .ci/packages-series
 	@tests/kernel/series
 
 test-configs: qemu guest ## the guest kernel without memcg, cpusets, swap, ... (an hour; can be stopped and goes on)
@@ -104,6 +105,10 @@ test-configs: qemu guest ## the guest kernel without memcg, cpusets, swap, ... (
 test-many: qemu guest ## 256 classes in one guest, on a kernel with NODES_SHIFT 9 (10 min the first time)
 	@guest-kernel/build many
 	@PZONE_KERNEL=$(BUILD)/kernel-many/bzImage PZONE_TEST_TIMEOUT=1200 $(prove) tests/kernel/many.t
+
+test-kunit: qemu guest ## KUnit tests of mm/pzone, in a small kernel with lockdep (5 min the first time)
+	@guest-kernel/build kunit
+	@PZONE_KERNEL=$(BUILD)/kernel-kunit/bzImage $(prove) tests/kernel/kunit.t
 
 test-selftests: kernel qemu guest ## the kernel's own tests of mm and cgroup, unpatched and patched (an hour; goes on)
 	@.ci/install-packages .ci/packages-selftests

@@ -52,17 +52,21 @@ def counters(t, vm, when):
     return good
 
 
-def inject(vm, on):
-    """One in a hundred allocations of the kernel's own threads and of pz-stress fails."""
+def prepare_faults(vm):
+    """The kernel's own threads and pz-stress, and what they start, are those that may fail."""
     vm.sh("""for p in /proc/[0-9]*; do
                read -r name < $p/comm; [ "$(tr -d '\\0' < $p/cmdline)" ] && [ "$name" != pz-stress ] && continue
-               echo %d > $p/make-it-fail
+               echo 1 > $p/make-it-fail
              done 2>/dev/null
              for d in %s; do
                cd $d && echo Y > task-filter && echo N > ignore-gfp-wait && echo 0 > verbose &&
-               echo -1 > times && echo %d > probability || exit 1
+               echo -1 > times || exit 1
              done
-             echo 0 > %s/min-order""" % (on, ' '.join(FAULTS), on, FAULTS[0]), 60)
+             echo 0 > %s/min-order""" % (' '.join(FAULTS), FAULTS[0]), 60)
+
+
+def inject(vm, percent):
+    vm.sh('for d in %s; do echo %d > $d/probability; done' % (' '.join(FAULTS), percent))
 
 
 def test(t, vm):
@@ -86,6 +90,8 @@ def test(t, vm):
     count = dict.fromkeys(('resize', 'destroy', 'create', 'move', 'reclaim', 'compact', 'walk', 'fault',
                            'refused'), 0)
     can_fail = vm.run('test -d %s' % FAULTS[0]).status == 0
+    if can_fail:
+        prepare_faults(vm)
     t.diag('fault injection: %s' % ('yes' if can_fail else 'this kernel has none'))
     extra = 0
     end = time.monotonic() + SECONDS
@@ -131,15 +137,15 @@ def test(t, vm):
             vm.run('echo %dM > %s/class/%s/reclaim' % (rnd.randrange(1, 32), SYSFS, rnd.choice(NAMES)))
         elif op == 'fault' and can_fail:
             count['fault'] += 1
-            inject(vm, True)
+            inject(vm, 1)
             time.sleep(rnd.random())
-            inject(vm, False)
+            inject(vm, 0)
         elif op == 'compact':
             count['compact'] += 1
             vm.run('echo 1 > /proc/sys/vm/compact_memory')
         elif op == 'walk':
             count['walk'] += 1
-            vm.run('pz-walk >/dev/null; cat /proc/zoneinfo /proc/pagetypeinfo >/dev/null')
+            vm.run('pz-walk -c >/dev/null; cat /proc/zoneinfo /proc/pagetypeinfo >/dev/null')
         else:
             time.sleep(rnd.random() * 0.1)
     t.diag(', '.join('%s %d' % kv for kv in count.items()))

@@ -93,17 +93,18 @@ static int read_u32(const char *dir, const char *key, u32 *ret)
 /* The next number of *text, which moves behind it and any blanks. */
 static int next_number(char **text, u32 *ret)
 {
-	char *end;
-	unsigned long value;
+	const size_t len = strspn(*text, "0123456789");
+	char number[sizeof("4294967295")];
+	int rc;
 
-	if (!isdigit(**text))
-		return -EINVAL;
-	value = simple_strtoul(*text, &end, 10);
-	if (value > U32_MAX)
+	if (len >= sizeof(number))
 		return -ERANGE;
-	*ret = value;
-	*text = skip_spaces(end);
-	return 0;
+	memcpy(number, *text, len);
+	number[len] = '\0';
+	rc = kstrtou32(number, 10, ret);
+	if (!rc)
+		*text = skip_spaces(*text + len);
+	return rc;
 }
 
 /* "first+nr first+nr ..." */
@@ -272,7 +273,7 @@ static int write_request(struct xen_pzone *xp, const char *text)
 }
 
 /* Write a request and wait for its reply, however long the host takes. */
-static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned int nr)
+static int send_request(struct xen_pzone *xp, const char *what, u32 *status, unsigned int nr)
 {
 	char *text, *there;
 	int rc;
@@ -307,7 +308,7 @@ static int request(struct xen_pzone *xp, const char *what, u32 *status, unsigned
 
 static int unplug_all(void *priv)
 {
-	return request(priv, "unplug-all", NULL, 0);
+	return send_request(priv, "unplug-all", NULL, 0);
 }
 
 static int change(struct xen_pzone *xp, const char *verb, u32 generation,
@@ -323,7 +324,7 @@ static int change(struct xen_pzone *xp, const char *verb, u32 generation,
 	for (i = 0; i < nr; i++)
 		len += scnprintf(text + len, MAX_VALUE - len, " %u:%u+%u", extents[i].class_id,
 				 extents[i].first_block, extents[i].nr_blocks);
-	rc = request(xp, text, status, nr);
+	rc = send_request(xp, text, status, nr);
 	kfree(text);
 	return rc;
 }
@@ -342,8 +343,8 @@ static int unplug(void *priv, u32 generation, const struct pzone_extent *extents
 
 /* --- what needs no reply --- */
 
-static int report(void *priv, u32 generation, const struct pzone_class_report *reports,
-		  unsigned int nr)
+static int send_report(void *priv, u32 generation, const struct pzone_class_report *reports,
+		       unsigned int nr)
 {
 	struct xen_pzone *xp = priv;
 	char key[32];
@@ -367,7 +368,7 @@ static int report(void *priv, u32 generation, const struct pzone_class_report *r
 	return rc ? -EIO : 0;
 }
 
-static int event(void *priv, u32 class_id, u32 kind, u32 wanted_blocks)
+static int send_event(void *priv, u32 class_id, u32 kind, u32 wanted_blocks)
 {
 	struct xen_pzone *xp = priv;
 	char key[32];
@@ -384,8 +385,8 @@ static const struct pzone_transport xen_pzone_transport = {
 	.pull = pull,
 	.plug = plug,
 	.unplug = unplug,
-	.report = report,
-	.event = event,
+	.report = send_report,
+	.event = send_event,
 };
 
 /* --- pools come --- */
@@ -404,7 +405,7 @@ static void add_pool(const char *name)
 {
 	struct pzone_pool_params params = { .max_entries = MAX_ENTRIES };
 	struct xen_pzone *xp;
-	char *reply;
+	char *reply, *text;
 	u32 generation;
 	int rc;
 
@@ -437,7 +438,8 @@ static void add_pool(const char *name)
 	/* An earlier kernel of this domain may have used the channel. */
 	reply = read_key(xp->dir, "reply");
 	if (!IS_ERR(reply)) {
-		if (sscanf(reply, "%u", &xp->seq) != 1)
+		text = reply;
+		if (next_number(&text, &xp->seq))
 			xp->seq = 0;
 		kfree(reply);
 	}
@@ -506,15 +508,14 @@ static void changed(struct xenbus_watch *watch, const char *path, const char *to
 	const char *name = path + strlen(DIR) + 1, *key = pool_key(path);
 	struct xen_pzone *xp = key ? find_pool(name, key - name) : NULL;
 
-	if (!xp) {
+	if (!xp)
 		scan();
-	} else if (!strcmp(key, "/reply")) {
+	else if (!strcmp(key, "/reply"))
 		complete(&xp->replied);
-	} else if (!strcmp(key, "/addr") || !strcmp(key, "/size")) {
+	else if (!strcmp(key, "/addr") || !strcmp(key, "/size"))
 		scan();
-	} else if (!strcmp(key, "/generation") && xp->pool && !xp->lost) {
+	else if (!strcmp(key, "/generation") && xp->pool && !xp->lost)
 		pzone_pool_kick(xp->pool);
-	}
 }
 
 static struct xenbus_watch watch = {

@@ -406,3 +406,5 @@ struct cgroup_subsys pzone_cgrp_subsys = {
 	.implicit_on_dfl = true,
 	.threaded = true,
 };
+
+#include "tests/cgroup-kunit.h"

@@ -267,3 +267,5 @@ void pzone_oom_killed(const struct oom_control *oc)
 	if (!atomic_xchg(&node->oom_told, 0))
 		tell_host(node);
 }
+
+#include "tests/oom-kunit.h"

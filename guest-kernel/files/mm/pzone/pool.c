@@ -1057,3 +1057,5 @@ int pzone_pool_unregister(struct pzone_pool *pool)
 	return 0;
 }
 EXPORT_SYMBOL_GPL(pzone_pool_unregister);
+
+#include "tests/pool-kunit.h"

@@ -206,3 +206,5 @@ void pzone_events_flush(void)
 {
 	flush_delayed_work(&event_work);
 }
+
+#include "tests/pressure-kunit.h"

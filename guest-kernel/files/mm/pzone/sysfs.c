@@ -3,6 +3,7 @@
  * Pseudo-zones: /sys/kernel/mm/pzone/. One value per file, bytes, decimal.
  * Documented in Documentation/ABI/testing/sysfs-kernel-mm-pzone.
  */
+#include <linux/ctype.h>
 #include <linux/kobject.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -121,7 +122,8 @@ static ssize_t class_reclaim_store(void *object, const char *buf, size_t count)
 	char *end;
 
 	bytes = memparse(buf, &end);
-	if (end == buf || *skip_spaces(end))
+	/* To memparse() a lone "M" is 0. */
+	if (!isdigit(*buf) || *skip_spaces(end))
 		return -EINVAL;
 	got = class->node ? pzone_reclaim(class->node, bytes, NULL) : 0;
 	WRITE_ONCE(class->user_reclaimed_bytes, got);
@@ -393,3 +395,5 @@ static int __init pzone_sysfs_init(void)
 	return sysfs_create_files(pzone_kobj, pzone_attrs);
 }
 fs_initcall(pzone_sysfs_init);
+
+#include "tests/sysfs-kunit.h"
