@@ -161,9 +161,9 @@ static inline unsigned int pzone_act_for(struct mm_struct *mm)
 }
 
 /* A page fault in the address space of somebody else: whose class is the owner's. */
-static inline bool pzone_foreign(const struct mm_struct *mm)
+static inline bool pzone_foreign(const struct vm_area_struct *vma)
 {
-	return static_branch_unlikely(&pzone_enabled) && current->mm != mm &&
+	return static_branch_unlikely(&pzone_enabled) && current->mm != vma->vm_mm &&
 	       current->pzone_acting == PZONE_ACT_SELF;
 }
 

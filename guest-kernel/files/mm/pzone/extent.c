@@ -400,7 +400,7 @@ static bool is_free(const struct pzone_pool *pool, const struct zone *zone, unsi
 	const unsigned long end = pfn + pool->block_pages;
 
 	while (pfn < end) {
-		const struct page *page = large_buddy(zone, pfn);
+		struct page *page = large_buddy(zone, pfn);
 
 		if (!page || is_migrate_isolate_page(pfn_to_page(pfn)))
 			return false;
