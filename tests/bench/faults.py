@@ -79,7 +79,7 @@ def run(bench):
     keys = ['path', 'variant', 'run']
     counts = Results(bench.csv('faults-counts'), keys, ['insn_per_page', 'free_insn_per_page'])
     times = Results(bench.csv('faults'), keys, ['ns_per_page', 'free_ns_per_page'])
-    n_counts, n_times = (2, 9) if bench.full else (1, 3)
+    n_counts, n_times = (7, 9) if bench.full else (3, 3)
     bench.progress.expect(len(VARIANTS) * len(PATHS) * (n_counts + n_times))
     chunks = MIB * MiB // 4096 // CHUNK
     for v in VARIANTS:

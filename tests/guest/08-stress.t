@@ -4,6 +4,7 @@
 # every byte verified, and all counters after each hundred operations; where the kernel has
 # fault injection, some allocations fail. PZONE_SEED repeats a run, PZONE_STRESS_S or _OPS
 # makes it longer.
+import collections
 import os
 import random
 import time
@@ -93,15 +94,20 @@ def test(t, vm):
     if can_fail:
         prepare_faults(vm)
     t.diag('fault injection: %s' % ('yes' if can_fail else 'this kernel has none'))
+    spent = collections.Counter()       # seconds
+    op, began = None, 0
     extra = 0
     end = time.monotonic() + SECONDS
     ops = 0
     while ops < OPS if OPS else time.monotonic() < end:
         ops += 1
+        if op:
+            spent[op] += time.monotonic() - began
         if ops % 100 == 0 and not counters(t, vm, '%d operations' % ops):
             break
         op = rnd.choices(('resize', 'recreate', 'move', 'reclaim', 'compact', 'walk', 'fault', 'nap'),
-                         (50, 10, 15, 6, 4, 2, 2, 10))[0]
+                         (100, 20, 30, 6, 6, 1, 4, 20))[0]
+        began = time.monotonic()
         if op == 'resize':
             count['resize'] += 1
             # seldom below what the tasks need
@@ -149,6 +155,7 @@ def test(t, vm):
         else:
             time.sleep(rnd.random() * 0.1)
     t.diag(', '.join('%s %d' % kv for kv in count.items()))
+    t.diag('seconds: ' + ', '.join('%s %.1f' % kv for kv in spent.most_common()))
     t.diag('swapped out: %s pages' % vm.sh("awk '/^pswpout/ { print $2 }' /proc/vmstat"))
     killed = 0
     for job in jobs:

@@ -4,7 +4,7 @@
  *
  * Implicit and threaded: its files are in every cgroup without any set-up. A
  * cgroup's setting is a name; a name that no class has yet is kept and binds
- * when the class appears. What the allocator reads is css->node, the pzone in
+ * when the class appears. What the allocator reads is css->zonelist, of the pzone in
  * effect, which is recomputed for the whole tree whenever a setting or the set
  * of classes changes; both are rare.
  *
@@ -129,6 +129,17 @@ static int effective_nid(struct pzone_css *pz, const char **ret_name)
 	return NUMA_NO_NODE;
 }
 
+/*
+ * A class that goes away is out of effect by this: allocations that are on their way go
+ * to it still, before its memory is taken.
+ */
+static void set_node(struct pzone_css *pz, struct pzone_node *node)
+{
+	lockdep_assert_held(&cgroup_name_mutex);
+	WRITE_ONCE(pz->node, node);
+	WRITE_ONCE(pz->zonelist, node ? node->zonelist : NULL);
+}
+
 /* Make a node id's pzone the one in effect for a cgroup. Its tasks take their memory along. */
 static void bind(struct pzone_css *pz, int nid)
 {
@@ -138,7 +149,7 @@ static void bind(struct pzone_css *pz, int nid)
 
 	if (nid == old)
 		return;
-	WRITE_ONCE(pz->node, pzone_node_of(nid));
+	set_node(pz, pzone_node_of(nid));
 	css_task_iter_start(&pz->css, CSS_TASK_ITER_PROCS, &it);
 	while ((task = css_task_iter_next(&it)))
 		pzone_move_task(task, old, nid);
@@ -205,7 +216,7 @@ static int pzone_css_online(struct cgroup_subsys_state *css)
 {
 	mutex_lock(&cgroup_name_mutex);
 	if (css->parent)
-		WRITE_ONCE(css_to_pzone(css)->node, css_node(css->parent));
+		set_node(css_to_pzone(css), css_node(css->parent));
 	mutex_unlock(&cgroup_name_mutex);
 	return 0;
 }
