@@ -369,7 +369,7 @@ char *command_class(struct domain *domain, const char *verb, json_object *args)
 	pool = domain_pool(domain, pool_name);
 	if (!pool)
 		return no_pool(domain, pool_name);
-	if (domain->shutdown)
+	if (domain_is_shut_down(domain))
 		return g_strdup_printf("domain '%s' is being saved or shut down", domain->name);
 	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
 		if (strcmp(verb, verbs[i].verb))

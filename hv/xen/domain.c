@@ -37,9 +37,32 @@ uint64_t domain_max_kib(const struct domain *domain)
 	return domain->base_kib + all_plugged_kib(domain);
 }
 
+static void write_own(struct domain *domain);
+
+/* The maximum is ours to keep; what somebody else (xl mem-set) made of it is the base. */
+static void notice_max(struct domain *domain, uint64_t max_kib)
+{
+	if (max_kib == domain->max_kib)
+		return;
+	say("%s: its maximum was set to %" PRIu64 " MiB, which is taken for memory without pools\n",
+	    domain->name, max_kib >> 10);
+	domain->base_kib = max_kib;
+	write_own(domain);
+}
+
 int domain_set_max(struct domain *domain, int64_t more_kib)
 {
-	return memory_set_max(domain->xend->xch, domain->id, domain_max_kib(domain) + more_kib);
+	struct memory_domain now;
+	uint64_t max_kib;
+	int rc;
+
+	if (domain->max_kib && !memory_domain(domain->xend->xch, domain->id, &now))
+		notice_max(domain, now.max_kib);
+	max_kib = domain_max_kib(domain) + more_kib;
+	rc = memory_set_max(domain->xend->xch, domain->id, max_kib);
+	if (!rc)
+		domain->max_kib = max_kib;
+	return rc;
 }
 
 struct pool *domain_pool(const struct domain *domain, const char *name)
@@ -370,6 +393,7 @@ static struct domain *domain_new(struct xend *xend, const struct memory_domain *
 	domain->name = g_strdup(name);
 	format_uuid(from->uuid, domain->uuid);
 	domain->own_dir = g_strdup_printf(TOOL_DIR "/%s", domain->uuid);
+	domain->pv = !from->hvm;
 	domain->base_kib = from->max_kib;
 	domain->shutdown = from->shutdown;
 	domain->pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_free);
@@ -489,9 +513,7 @@ static void adopt(struct xend *xend, const struct memory_domain *from)
 		return;
 	}
 	domain = domain_new(xend, from, name);
-	if (!from->hvm) {
-		complain(domain, "is a PV domain: memory classes need type pvh or hvm");
-	} else if (!furnish(domain, from, conf, end)) {
+	if (!furnish(domain, from, conf, end)) {
 		conf_free(conf);
 		domain_free(domain);
 		return;
@@ -503,16 +525,14 @@ static void adopt(struct xend *xend, const struct memory_domain *from)
 		domain_apply_conf(domain);
 }
 
-/* The maximum is ours to keep; what somebody else (xl mem-set) made of it is the base. */
 static void update_max(struct domain *domain, uint64_t max_kib)
 {
-	if (max_kib == domain_max_kib(domain) || !domain->pools->len)
+	if (!domain->pools->len)
 		return;
-	say("%s: its maximum was set to %" PRIu64 " MiB, which is taken for memory without pools\n",
-	    domain->name, max_kib >> 10);
-	domain->base_kib = max_kib;
-	write_own(domain);
-	domain_set_max(domain, 0);
+	if (!domain->max_kib)
+		domain->max_kib = domain_max_kib(domain);
+	if (max_kib != domain->max_kib)
+		domain_set_max(domain, 0);
 }
 
 static void update(struct domain *domain, const struct memory_domain *now)
@@ -529,6 +549,15 @@ static void update(struct domain *domain, const struct memory_domain *now)
 	}
 	if (!now->shutdown)
 		update_max(domain, now->max_kib);
+}
+
+bool domain_is_shut_down(struct domain *domain)
+{
+	struct memory_domain now;
+
+	if (domain->shutdown && !memory_domain(domain->xend->xch, domain->id, &now))
+		update(domain, &now);
+	return domain->shutdown;
 }
 
 /*

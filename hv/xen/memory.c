@@ -113,7 +113,6 @@ int memory_present(uint32_t id, uint64_t addr, uint64_t step, uint32_t nr, bool 
 	return rc;
 }
 
-/* What the host could give somebody now. */
 static uint64_t host_free_pages(xc_interface *xch)
 {
 	xc_physinfo_t info = { 0 };
@@ -122,6 +121,11 @@ static uint64_t host_free_pages(xc_interface *xch)
 		return 0;
 	return info.free_pages > info.outstanding_pages ?
 	       info.free_pages - info.outstanding_pages : 0;
+}
+
+uint64_t memory_host_free_kib(xc_interface *xch)
+{
+	return host_free_pages(xch) << (PAGE_BITS - 10);
 }
 
 /* Returns how many of the nr extents from pfn on were populated. */

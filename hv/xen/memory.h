@@ -5,7 +5,8 @@
  * Two bounds are kept. The guest-physical range of the pool is populated and
  * emptied from here, never by the guest. And the domain's maximum (max_pages) is
  * always its ordinary memory plus what is plugged, so that the guest can't populate
- * anything in addition.
+ * anything in addition. For a PV domain, which fetches the pool's memory itself, it is
+ * the only bound.
  */
 #ifndef PZONE_XEN_MEMORY_H
 #define PZONE_XEN_MEMORY_H
@@ -34,6 +35,8 @@ int memory_end(xc_interface *xch, uint32_t id, uint64_t *ret_addr);
 /* Let the hypervisor have page tables for this much more of the domain. 0 or -errno. */
 int memory_grow_tables(xc_interface *xch, uint32_t id, uint64_t bytes);
 int memory_set_max(xc_interface *xch, uint32_t id, uint64_t kib);
+/* What the host could give somebody now. */
+uint64_t memory_host_free_kib(xc_interface *xch);
 /* ret[i]: has the domain a page at addr + i * step? 0 or -errno. */
 int memory_present(uint32_t id, uint64_t addr, uint64_t step, uint32_t nr, bool *ret);
 

@@ -59,6 +59,18 @@ static void clear_error(struct pool *pool, uint32_t first)
 					    GUINT_TO_POINTER(pool->doing[i].class_id));
 }
 
+/* Of a PV domain only the maximum is ours to raise: see if the host has as much. */
+static int populate(struct pool *pool, uint32_t first, uint64_t size, uint64_t *ret_free_kib)
+{
+	const struct domain *domain = pool->domain;
+
+	if (!domain->pv)
+		return memory_populate(domain->xend->xch, domain->id,
+				       pool->addr + first * pool->block_size, size, ret_free_kib);
+	*ret_free_kib = memory_host_free_kib(domain->xend->xch);
+	return *ret_free_kib < size >> 10 ? -ENOMEM : 0;
+}
+
 static int op_plug(void *opaque, uint32_t first, uint32_t nr)
 {
 	struct pool *pool = opaque;
@@ -69,8 +81,7 @@ static int op_plug(void *opaque, uint32_t first, uint32_t nr)
 
 	rc = domain_set_max(domain, size >> 10);
 	if (!rc)
-		rc = memory_populate(domain->xend->xch, domain->id,
-				     pool->addr + first * pool->block_size, size, &free_kib);
+		rc = populate(pool, first, size, &free_kib);
 	if (rc) {
 		g_autofree char *why = g_strdup_printf("pool '%s': the host has no memory for %" PRIu64 " MiB more: %" PRIu64 " MiB are free",
 						       pool->name, size >> 20, free_kib >> 10);
@@ -91,8 +102,10 @@ static int op_unplug(void *opaque, uint32_t first, uint32_t nr)
 	const uint64_t size = nr * pool->block_size;
 
 	pool->plugged_kib -= size >> 10;
-	memory_depopulate(domain->xend->xch, domain->id, pool->addr + first * pool->block_size,
-			  size, domain_max_kib(domain));
+	if (!domain->pv)
+		memory_depopulate(domain->xend->xch, domain->id,
+				  pool->addr + first * pool->block_size, size,
+				  domain_max_kib(domain));
 	domain_set_max(domain, 0);
 	clear_error(pool, first);
 	return 0;
@@ -495,7 +508,8 @@ static void start(struct pool *pool)
 static void grow_tables(struct pool *pool)
 {
 	const struct domain *domain = pool->domain;
-	const int rc = memory_grow_tables(domain->xend->xch, domain->id, pool->size);
+	const int rc = domain->pv ? 0 :
+		       memory_grow_tables(domain->xend->xch, domain->id, pool->size);
 
 	if (rc)
 		say("%s: pool %s: can't have more memory for page tables: %s\n", domain->name,
@@ -542,7 +556,8 @@ static void undo_pending(struct pool *pool)
 {
 	struct domain *domain = pool->domain;
 
-	for (uint32_t i = 0; i < pool->nr_pending; i++) {
+	/* A PV domain has not changed them: it waits for the reply. */
+	for (uint32_t i = 0; !domain->pv && i < pool->nr_pending; i++) {
 		const struct pz_extent *e = &pool->pending[i];
 
 		say("%s: pool %s: blocks %u+%u were being changed when pzone-xend ended\n",
@@ -656,6 +671,9 @@ bool pool_matches_memory(const struct pool *pool, char **err)
 	uint32_t b = 0;
 	int rc;
 
+	/* A PV domain's memory is where it says; what it has already it does not fetch again. */
+	if (pool->domain->pv)
+		return true;
 	rc = memory_present(pool->domain->id, pool->addr, pool->block_size, nr, there);
 	if (rc) {
 		*err = g_strdup_printf("can't look at the domain's memory: %s", g_strerror(-rc));

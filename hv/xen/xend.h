@@ -51,7 +51,9 @@ struct domain {
 	char *name;
 	char uuid[37];
 	char *own_dir;			/* /tool/pzone/<uuid> */
+	bool pv;			/* it populates and empties its pools itself */
 	uint64_t base_kib;		/* its maximum without pools */
+	uint64_t max_kib;		/* what we have set it to; 0: nothing yet */
 	bool suspended, shutdown;
 	GPtrArray *pools;		/* struct pool */
 	char *classes;			/* the definitions, as they were read last */
@@ -132,6 +134,8 @@ struct pool *domain_pool(const struct domain *domain, const char *name);
 uint64_t domain_max_kib(const struct domain *domain);
 /* Bring the maximum in line: after more_kib were plugged, or before. */
 int domain_set_max(struct domain *domain, int64_t more_kib);
+/* Or being saved. Looks again before it says so: it may run on by now ('xl save -c'). */
+bool domain_is_shut_down(struct domain *domain);
 void domain_apply_conf(struct domain *domain);
 void domain_guest_wrote(struct xend *xend, const char *path);
 

@@ -77,7 +77,9 @@ class XenTest(Tap):
                 self.diag(name)
                 getattr(self, name)()
         bad = self.vm.complaints()
-        self.ok(not bad, 'the guest kernel has nothing to complain of', *bad[:10])
+        lines = self.vm.console().splitlines()
+        at = lines.index(bad[0]) if bad and bad[0] in lines else len(lines)
+        self.ok(not bad, 'the guest kernel has nothing to complain of', *bad[:10], *lines[max(0, at - 5):at + 30])
 
     def run(self, *names):
         signal.signal(signal.SIGALRM, _too_late)

@@ -7,13 +7,14 @@
  *	/local/domain/<this one>/pzone/<pool>/
  *
  * The control domain writes all of them but those below guest/, which are ours. It
- * also plugs and unplugs: this driver makes no memory hypercall. A request waits
- * for the reply of its number; everything else is written and forgotten.
+ * also plugs and unplugs: only in a PV domain this driver makes memory hypercalls. A
+ * request waits for the reply of its number; everything else is written and forgotten.
  */
 #define pr_fmt(fmt) "xen-pzone: " fmt
 
 #include <linux/completion.h>
 #include <linux/ctype.h>
+#include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/list.h>
 #include <linux/memory_hotplug.h>
@@ -24,8 +25,13 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include <xen/mem-reservation.h>
+#include <xen/page.h>
 #include <xen/xen.h>
 #include <xen/xenbus.h>
+
+#include <asm/tlbflush.h>
+#include <asm/xen/hypercall.h>
 
 #define DIR		"pzone"
 
@@ -46,7 +52,7 @@ struct xen_pzone {
 	struct list_head list;
 	char name[VIRTIO_PZONE_NAME_MAX + 1];
 	char dir[sizeof(DIR) + 1 + VIRTIO_PZONE_NAME_MAX + 1];
-	u64 addr, size;
+	u64 addr, size, block_size;
 	bool lost;			/* what is in the store now is another pool */
 	struct pzone_pool *pool;
 	struct mutex request_mutex;	/* one request at a time; keeps what follows */
@@ -311,6 +317,127 @@ static int unplug_all(void *priv)
 	return send_request(priv, "unplug-all", NULL, 0);
 }
 
+/* --- the memory of a PV domain --- */
+
+#ifdef CONFIG_XEN_PV
+/*
+ * A PV domain keeps itself the table that says which frame of the machine is at a page
+ * (p2m), so nobody else can put memory in its place. With the reply to a plug the host
+ * has raised the domain's maximum, and we fetch the frames; after the reply to an
+ * unplug we give them back. Pages without a frame are in the direct mapping without one.
+ */
+#define PV_CHUNK	512UL
+
+static xen_pfn_t frames[PV_CHUNK];
+static DEFINE_MUTEX(frames_mutex);
+
+static void pv_set(unsigned long pfn, unsigned long mfn)
+{
+	const bool none = mfn == INVALID_P2M_ENTRY;
+
+	WARN_ON(HYPERVISOR_update_va_mapping((unsigned long)__va(PFN_PHYS(pfn)),
+					     none ? __pte_ma(0) : mfn_pte(mfn, PAGE_KERNEL), 0));
+	WARN_ON(!set_phys_to_machine(pfn, mfn));
+}
+
+/* All of it or nothing. Done before (the domain was restored): nothing to do. */
+static int pv_fill_chunk(unsigned long pfn)
+{
+	unsigned long i;
+	int rc;
+
+	if (pfn_to_mfn(pfn) != INVALID_P2M_ENTRY)
+		return 0;
+	for (i = 0; i < PV_CHUNK; i++)
+		frames[i] = pfn + i;
+	rc = xenmem_reservation_increase(PV_CHUNK, frames);
+	if (rc < (int)PV_CHUNK) {
+		if (rc > 0)
+			WARN_ON(xenmem_reservation_decrease(rc, frames) != rc);
+		return -ENOMEM;
+	}
+	for (i = 0; i < PV_CHUNK; i++)
+		pv_set(pfn + i, frames[i]);
+	return 0;
+}
+
+static void pv_empty_chunk(unsigned long pfn)
+{
+	unsigned long i;
+
+	if (pfn_to_mfn(pfn) == INVALID_P2M_ENTRY)
+		return;
+	for (i = 0; i < PV_CHUNK; i++) {
+		frames[i] = pfn_to_mfn(pfn + i);
+		pv_set(pfn + i, INVALID_P2M_ENTRY);
+	}
+	flush_tlb_all();
+	WARN_ON(xenmem_reservation_decrease(PV_CHUNK, frames) != PV_CHUNK);
+}
+
+/*
+ * The blocks that the protocol has for the memory map never get frames: the memory map is
+ * in ordinary memory, because x86 can't put it elsewhere without huge pages.
+ */
+static void pv_empty(const struct xen_pzone *xp, const struct pzone_extent *extent)
+{
+	unsigned long pfn = PFN_DOWN(xp->addr + extent->first_block * xp->block_size);
+	const unsigned long end = pfn + PFN_DOWN(extent->nr_blocks * xp->block_size);
+
+	if (extent->class_id == VIRTIO_PZONE_CLASS_MEMMAP)
+		return;
+	mutex_lock(&frames_mutex);
+	for (; pfn < end; pfn += PV_CHUNK)
+		pv_empty_chunk(pfn);
+	mutex_unlock(&frames_mutex);
+}
+
+static int pv_fill(const struct xen_pzone *xp, const struct pzone_extent *extent)
+{
+	unsigned long pfn = PFN_DOWN(xp->addr + extent->first_block * xp->block_size);
+	const unsigned long end = pfn + PFN_DOWN(extent->nr_blocks * xp->block_size);
+	int rc = 0;
+
+	if (extent->class_id == VIRTIO_PZONE_CLASS_MEMMAP)
+		return 0;
+	mutex_lock(&frames_mutex);
+	for (; !rc && pfn < end; pfn += PV_CHUNK)
+		rc = pv_fill_chunk(pfn);
+	mutex_unlock(&frames_mutex);
+	return rc;
+}
+
+/* Let the pool's pages have no frames, before anything is mapped. */
+static int pv_prepare(const struct xen_pzone *xp)
+{
+	unsigned long pfn = PFN_DOWN(xp->addr);
+	const unsigned long end = pfn + PFN_DOWN(xp->size);
+
+	if (end > xen_p2m_size) {
+		pr_err("pool %s: this kernel keeps no frames of pages that far up; it was built without CONFIG_XEN_BALLOON_MEMORY_HOTPLUG\n",
+		       xp->name);
+		return -E2BIG;
+	}
+	for (; pfn < end; pfn++)
+		if (!set_phys_to_machine(pfn, INVALID_P2M_ENTRY))
+			return -ENOMEM;
+	return 0;
+}
+#else
+static void pv_empty(const struct xen_pzone *xp, const struct pzone_extent *extent) {}
+static int pv_fill(const struct xen_pzone *xp, const struct pzone_extent *extent)
+{
+	return 0;
+}
+
+static int pv_prepare(const struct xen_pzone *xp)
+{
+	return 0;
+}
+#endif
+
+/* --- requests about memory --- */
+
 static int change(struct xen_pzone *xp, const char *verb, u32 generation,
 		  const struct pzone_extent *extents, unsigned int nr, u32 *status)
 {
@@ -329,16 +456,47 @@ static int change(struct xen_pzone *xp, const char *verb, u32 generation,
 	return rc;
 }
 
+/* The host let us have frames that somebody else has taken before us: say so. */
+static int not_plugged(struct xen_pzone *xp, const struct pzone_extent *extent)
+{
+	u32 generation, status;
+	int rc;
+
+	pv_empty(xp, extent);
+	do {
+		rc = read_u32(xp->dir, "generation", &generation) ?:
+		     change(xp, "unplug", generation, extent, 1, &status);
+		if (rc == -EBUSY || (!rc && status != VIRTIO_PZONE_OK))
+			msleep(100);
+	} while (rc == -ESTALE || rc == -EBUSY || (!rc && status != VIRTIO_PZONE_OK));
+	return rc;
+}
+
 static int plug(void *priv, u32 generation, const struct pzone_extent *extents,
 		unsigned int nr, u32 *status)
 {
-	return change(priv, "plug", generation, extents, nr, status);
+	int rc = change(priv, "plug", generation, extents, nr, status);
+	unsigned int i;
+
+	for (i = 0; xen_pv_domain() && !rc && i < nr; i++) {
+		if (status[i] != VIRTIO_PZONE_OK || !pv_fill(priv, &extents[i]))
+			continue;
+		status[i] = VIRTIO_PZONE_NOMEM;
+		rc = not_plugged(priv, &extents[i]);
+	}
+	return rc;
 }
 
 static int unplug(void *priv, u32 generation, const struct pzone_extent *extents,
 		  unsigned int nr, u32 *status)
 {
-	return change(priv, "unplug", generation, extents, nr, status);
+	int rc = change(priv, "unplug", generation, extents, nr, status);
+	unsigned int i;
+
+	for (i = 0; xen_pv_domain() && !rc && i < nr; i++)
+		if (status[i] == VIRTIO_PZONE_OK)
+			pv_empty(priv, &extents[i]);
+	return rc;
 }
 
 /* --- what needs no reply --- */
@@ -403,7 +561,10 @@ static struct xen_pzone *find_pool(const char *name, size_t len)
 
 static void add_pool(const char *name)
 {
-	struct pzone_pool_params params = { .max_entries = MAX_ENTRIES };
+	struct pzone_pool_params params = {
+		.max_entries = MAX_ENTRIES,
+		.ordinary_memmap = xen_pv_domain(),
+	};
 	struct xen_pzone *xp;
 	char *reply, *text;
 	u32 generation;
@@ -433,6 +594,7 @@ static void add_pool(const char *name)
 	}
 	xp->addr = params.addr;
 	xp->size = params.size;
+	xp->block_size = params.block_size;
 	params.name = xp->name;
 	params.nid = memory_add_physaddr_to_nid(params.addr);
 	/* An earlier kernel of this domain may have used the channel. */
@@ -447,7 +609,8 @@ static void add_pool(const char *name)
 		params.addr + params.size - 1, params.block_size);
 	/* Before the pool's worker can wait for a reply. */
 	list_add_tail(&xp->list, &pools);
-	xp->pool = pzone_pool_register(&params, &xen_pzone_transport, xp);
+	rc = xen_pv_domain() ? pv_prepare(xp) : 0;
+	xp->pool = rc ? ERR_PTR(rc) : pzone_pool_register(&params, &xen_pzone_transport, xp);
 	if (IS_ERR(xp->pool)) {
 		pr_err("pool %s: %ld\n", name, PTR_ERR(xp->pool));
 		xp->pool = NULL;	/* and it stays known, or we would try for ever */
@@ -539,11 +702,6 @@ static int __init xen_pzone_init(void)
 {
 	if (!xen_domain() || !pzone_available())
 		return -ENODEV;
-	if (xen_pv_domain()) {
-		/* The host can't put memory where a PV guest wants it. */
-		pr_info("memory classes need a PVH or HVM domain\n");
-		return -ENODEV;
-	}
 	register_xenstore_notifier(&store_notifier);
 	return 0;
 }

@@ -83,6 +83,8 @@ struct pzone_pool_params {
 	u64 block_size;			/* at least a pageblock, a power of two */
 	int nid;			/* node that the memory is near to */
 	unsigned int max_entries;	/* of one plug, unplug or report */
+	/* The memory map is ordinary memory, and the pool's blocks for it stay unused. */
+	bool ordinary_memmap;
 };
 
 /* Are there node ids for pzones in this kernel and boot? */

@@ -117,9 +117,11 @@ int pzone_map_pool(struct pzone_pool *pool, u32 first, u32 nr)
 	if (rc)
 		return rc;
 
-	pool->altmap = kmemdup(&altmap, sizeof(altmap), GFP_KERNEL);
-	if (!pool->altmap)
-		return -ENOMEM;
+	if (!pool->ordinary_memmap) {
+		pool->altmap = kmemdup(&altmap, sizeof(altmap), GFP_KERNEL);
+		if (!pool->altmap)
+			return -ENOMEM;
+	}
 	params.altmap = pool->altmap;
 
 	rc = -EBUSY;
@@ -147,12 +149,12 @@ int pzone_map_pool(struct pzone_pool *pool, u32 first, u32 nr)
 		goto out_remove;
 	}
 	/* As mhp_init_memmap_on_memory(): the map's own pages are not offline. */
-	for (pfn = map; pfn < map_end; pfn++) {
+	for (pfn = map; pool->altmap && pfn < map_end; pfn++) {
 		__ClearPageOffline(pfn_to_page(pfn));
 		SetPageVmemmapSelfHosted(pfn_to_page(pfn));
 	}
 	/* Parked pages have no reference: nobody can take one speculatively. */
-	for (pfn = start; pfn < map; pfn++)
+	for (pfn = start; pfn < (pool->altmap ? map : map_end); pfn++)
 		set_page_count(pfn_to_page(pfn), 0);
 	online_mem_sections(start, start + nr_pages);
 	memory_notify(MEM_ONLINE, &notify);
@@ -339,6 +341,7 @@ static void lay_out(struct page *page)
 static void park(struct pzone_pool *pool, unsigned long start, unsigned long end)
 {
 	const long nr_pages = end - start;
+	const int nid = pool->park->nid;
 	unsigned long pfn;
 
 	/* While the links still name the class's zone. */

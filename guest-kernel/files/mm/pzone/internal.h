@@ -124,7 +124,8 @@ struct pzone_pool {
 	/* Set once the memory map is there. */
 	bool mapped;
 	struct pzone_node *park;		/* whose zone parked pages belong to */
-	struct vmem_altmap *altmap;
+	struct vmem_altmap *altmap;	/* NULL with ordinary_memmap */
+	bool ordinary_memmap;
 	struct resource *resource;
 
 	/* One entry per block; written by the worker only. */

@@ -935,6 +935,7 @@ struct pzone_pool *pzone_pool_register(const struct pzone_pool_params *params,
 	pool->block_pages = params->block_size >> PAGE_SHIFT;
 	pool->nid = params->nid;
 	pool->max_entries = params->max_entries;
+	pool->ordinary_memmap = params->ordinary_memmap;
 	pool->need_unplug_all = true;
 	pool->retry_ms = PZONE_RETRY_MIN_MS;
 
