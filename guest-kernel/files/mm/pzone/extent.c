@@ -355,7 +355,7 @@ static void park(struct pzone_pool *pool, unsigned long start, unsigned long end
 		if (unlikely(PageHWPoison(page)))
 			lay_out(page);
 		__SetPageOffline(page);
-		set_page_links(page, ZONE_MOVABLE, pool->park->nid, pfn);
+		set_page_links(page, ZONE_MOVABLE, nid, pfn);
 	}
 	page_offline_end();
 }
