@@ -279,9 +279,9 @@ static inline int pzone_near_node(int nid)
 	return nid;
 }
 
-static inline struct zonelist *pzone_route(gfp_t gfp, int preferred_nid)
+static inline bool pzone_route(gfp_t gfp, int preferred_nid, struct zonelist **zonelist)
 {
-	return NULL;
+	return false;
 }
 
 static inline bool zonelist_is_pzone(struct zonelist *zonelist)
@@ -332,6 +332,18 @@ static inline unsigned int pzone_act_for_owner(struct mm_struct *mm)
 static inline unsigned int pzone_act_for(struct mm_struct *mm)
 {
 	return 0;
+}
+
+static inline bool pzone_foreign(const struct vm_area_struct *vma)
+{
+	return false;
+}
+
+static inline struct folio *pzone_vma_alloc_folio(gfp_t gfp, int order,
+						  struct vm_area_struct *vma,
+						  unsigned long addr, bool hugepage)
+{
+	return NULL;
 }
 
 static inline void pzone_file_opened(struct file *file)
