@@ -14,6 +14,7 @@
 #ifndef _LINUX_PZONE_H
 #define _LINUX_PZONE_H
 
+#include <linux/cgroup.h>
 #include <linux/gfp.h>
 #include <linux/jump_label.h>
 #include <linux/mm.h>
@@ -43,6 +44,9 @@ enum {
 #ifdef CONFIG_PZONE
 
 DECLARE_STATIC_KEY_FALSE(pzone_enabled);
+
+/* For what compilers inline without us, and would no longer: the allocator's fast path. */
+#define __pzone_inline	__always_inline
 
 extern int pzone_first_nid;
 extern unsigned int pzone_nr_nids;
@@ -76,7 +80,45 @@ static inline int pzone_near_node(int nid)
  */
 #define __GFP_PZONE_SHARED	((__force gfp_t)BIT(___GFP_UNUSED_BIT))
 
+/* What the allocator must know of a cgroup. */
+struct pzone_css_route {
+	struct cgroup_subsys_state css;
+	/* Of its class; NULL: it has none. */
+	struct zonelist *zonelist;
+};
+
+/* The zonelist of the running task's class, or NULL. */
+static inline struct zonelist *pzone_current_zonelist(void)
+{
+	const struct cgroup_subsys_state *css;
+	struct zonelist *zonelist;
+
+	rcu_read_lock();
+	css = task_css(current, pzone_cgrp_id);
+	zonelist = READ_ONCE(container_of(css, struct pzone_css_route, css)->zonelist);
+	rcu_read_unlock();
+	return zonelist;
+}
+
 struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid);
+
+/*
+ * __pzone_route(), and what it would do for most page faults. Each instruction here is one
+ * of a fault: hence a line for each condition, which compilers would combine otherwise.
+ * Spare node ids are behind all others.
+ */
+static inline struct zonelist *pzone_find_route(gfp_t gfp, int preferred_nid)
+{
+	if (unlikely(gfp & __GFP_PZONE_SHARED))
+		return __pzone_route(gfp, preferred_nid);
+	if (unlikely(!in_task()))
+		return __pzone_route(gfp, preferred_nid);
+	if (unlikely(preferred_nid >= pzone_first_nid))
+		return __pzone_route(gfp, preferred_nid);
+	if (unlikely(current->pzone_acting != PZONE_ACT_SELF))
+		return __pzone_route(gfp, preferred_nid);
+	return pzone_current_zonelist();
+}
 
 /*
  * Must this allocation use a pzone's zonelist? Then it is *@zonelist. Only what may
@@ -89,7 +131,7 @@ static inline bool pzone_route(gfp_t gfp, int preferred_nid, struct zonelist **z
 	if (!static_branch_unlikely(&pzone_enabled) ||
 	    gfp_zone(gfp) != ZONE_MOVABLE)
 		return false;
-	route = __pzone_route(gfp, preferred_nid);
+	route = pzone_find_route(gfp, preferred_nid);
 	if (!route)
 		return false;
 	*zonelist = route;
@@ -259,6 +301,8 @@ bool pzone_memcg_alloc(struct mem_cgroup *memcg, int nid);
 		if (node_online(nid) && node_present_pages(nid))
 
 #else /* CONFIG_PZONE */
+
+#define __pzone_inline	inline
 
 static inline bool node_is_spare(int nid)
 {

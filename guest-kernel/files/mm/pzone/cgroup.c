@@ -4,7 +4,7 @@
  *
  * Implicit and threaded: its files are in every cgroup without any set-up. A
  * cgroup's setting is a name; a name that no class has yet is kept and binds
- * when the class appears. What the allocator reads is css->zonelist, of the pzone in
+ * when the class appears. What the allocator reads is route.zonelist, of the pzone in
  * effect, which is recomputed for the whole tree whenever a setting or the set
  * of classes changes; both are rare.
  *
@@ -137,7 +137,7 @@ static void set_node(struct pzone_css *pz, struct pzone_node *node)
 {
 	lockdep_assert_held(&cgroup_name_mutex);
 	WRITE_ONCE(pz->node, node);
-	WRITE_ONCE(pz->zonelist, node ? node->zonelist : NULL);
+	WRITE_ONCE(pz->route.zonelist, node ? node->zonelist : NULL);
 }
 
 /* Make a node id's pzone the one in effect for a cgroup. Its tasks take their memory along. */

@@ -178,12 +178,14 @@ extern bool pzone_move_memory;
 
 /* What the controller knows of a cgroup. */
 struct pzone_css {
-	struct cgroup_subsys_state css;
+	union {
+		struct cgroup_subsys_state css;
+		struct pzone_css_route route;
+	};
 	/* The setting: "" inherits, "none" is no class. */
 	char name[PZONE_NAME_LEN];
 	/* What is in effect; NULL: no class, or none of that name yet. */
 	struct pzone_node *node;
-	struct zonelist *zonelist;	/* the node's: one load less for the allocator */
 };
 
 /* The pzone of the running task's class, or NULL. */
@@ -197,19 +199,6 @@ static inline const struct pzone_node *pzone_current_node(void)
 	node = READ_ONCE(container_of(css, struct pzone_css, css)->node);
 	rcu_read_unlock();
 	return node;
-}
-
-/* Its zonelist. The allocator's path. */
-static inline struct zonelist *pzone_current_zonelist(void)
-{
-	const struct cgroup_subsys_state *css;
-	struct zonelist *zonelist;
-
-	rcu_read_lock();
-	css = task_css(current, pzone_cgrp_id);
-	zonelist = READ_ONCE(container_of(css, struct pzone_css, css)->zonelist);
-	rcu_read_unlock();
-	return zonelist;
 }
 
 /* node.c */

@@ -198,8 +198,14 @@ void pzone_node_stop(struct pzone_node *node)
 	kswapd_stop(node->nid);
 }
 
-/* All but what most page faults are. */
-static noinline struct zonelist *route_others(gfp_t gfp, int preferred_nid)
+/*
+ * Which zonelist does a movable allocation use? An allocation on behalf of a
+ * page (migration) names the page's node and follows it; otherwise whom the
+ * running task acts for, mostly itself, decides by its class. A class that goes
+ * away takes no new pages, and what it had moves to the ordinary zones. Page cache
+ * of a file that several classes use goes to "shared", if there is one.
+ */
+struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid)
 {
 	const unsigned int acting = in_task() ? current->pzone_acting : PZONE_ACT_PAGE;
 	const struct pzone_node *node;
@@ -219,29 +225,6 @@ static noinline struct zonelist *route_others(gfp_t gfp, int preferred_nid)
 			node = shared;
 	}
 	return node->zonelist;
-}
-
-/*
- * Which zonelist does a movable allocation use? An allocation on behalf of a
- * page (migration) names the page's node and follows it; otherwise whom the
- * running task acts for, mostly itself, decides by its class. A class that goes
- * away takes no new pages, and what it had moves to the ordinary zones. Page cache
- * of a file that several classes use goes to "shared", if there is one.
- *
- * Each instruction here is one of a page fault: hence a line for each condition, which
- * compilers would combine otherwise. Spare node ids are behind all others.
- */
-struct zonelist *__pzone_route(gfp_t gfp, int preferred_nid)
-{
-	if (unlikely(gfp & __GFP_PZONE_SHARED))
-		return route_others(gfp, preferred_nid);
-	if (unlikely(!in_task()))
-		return route_others(gfp, preferred_nid);
-	if (unlikely(preferred_nid >= pzone_first_nid))
-		return route_others(gfp, preferred_nid);
-	if (unlikely(current->pzone_acting != PZONE_ACT_SELF))
-		return route_others(gfp, preferred_nid);
-	return pzone_current_zonelist();
 }
 
 /**
