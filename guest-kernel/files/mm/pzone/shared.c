@@ -150,7 +150,8 @@ void __pzone_file_opened(struct file *file)
 	if (!node || !S_ISREG(file_inode(file)->i_mode) ||
 	    shmem_mapping(mapping) || is_file_hugepages(file) || dax_mapping(mapping))
 		return;
-	if (first_class(mapping, node->nid) == node->nid || mapping->gfp_mask & __GFP_PZONE_SHARED ||
+	if (first_class(mapping, node->nid) == node->nid ||
+	    mapping->gfp_mask & __GFP_PZONE_SHARED ||
 	    !pzone_node_of(READ_ONCE(pzone_shared_nid)))
 		return;
 	mapping_set_gfp_mask(mapping, mapping_gfp_mask(mapping) | __GFP_PZONE_SHARED);
