@@ -285,9 +285,7 @@ static inline bool pzone_put_back(struct page *page, struct zone *zone)
 #ifdef CONFIG_MEMCG
 #define for_each_memcg_node(memcg, nid)					\
 	for_each_node(nid)						\
-		if ((memcg) && !(memcg)->nodeinfo[nid])			\
-			continue;					\
-		else
+		if (!(memcg) || (memcg)->nodeinfo[nid])
 #else
 #define for_each_memcg_node(memcg, nid)	for_each_node(nid)
 #endif
