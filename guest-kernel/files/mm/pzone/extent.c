@@ -469,7 +469,12 @@ static u32 free_at_end(const struct pzone_pool *pool, const struct pzone_class *
 	return n;
 }
 
-/* Empty an isolated range: reclaim clean page cache, migrate the rest. */
+/*
+ * Empty an isolated range: reclaim clean page cache, migrate the rest. No target page is
+ * worth much effort, for there is a next try: to compact the zone for a huge page, an
+ * allocation would wait until fewer pages are isolated, and most that are can be ours.
+ * A huge page that finds no room is split.
+ */
 static int empty_range(const struct pzone_pool *pool, struct zone *zone,
 		       unsigned long start, unsigned long end)
 {
@@ -480,7 +485,7 @@ static int empty_range(const struct pzone_pool *pool, struct zone *zone,
 		.ignore_skip_hint = true,
 		.no_set_skip_hint = true,
 		.alloc_contig = true,
-		.gfp_mask = GFP_USER | __GFP_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
+		.gfp_mask = GFP_USER | __GFP_MOVABLE | __GFP_NORETRY | __GFP_NOWARN,
 	};
 	int tries, rc = 0;
 
