@@ -89,6 +89,11 @@ def test(t, vm):
     vm.expected.append(r'page allocation failure: order:0, mode:\S*\(GFP_NOIO\|__GFP_HIGHMEM')
     vm.sh('echo 128M > /sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && '
           'swapon /dev/zram0')
+    # every second seed with folios of 16 and 32 KiB, which the kernel does not make by itself
+    mthp = SEED % 2
+    if mthp:
+        vm.sh('cd /sys/kernel/mm/transparent_hugepage; for s in 16 32; do echo always > hugepages-${s}kB/enabled; done')
+    t.diag('folios of 16 and 32 KiB: %s' % ('yes' if mthp else 'no'))
     for n in NAMES:
         vm.create('fast', n, '64M', guarantee='2M', limit='512M')
     vm.settle()

@@ -10,7 +10,7 @@ PZ = '/sys/kernel/mm/pzone'
 def test(t, vm):
     vm.create('fast', 'db', '128M')
     vm.create('fast', 'batch', '128M')
-    vm.create('fast', 'small', '16M')
+    vm.create('fast', 'small', '16M', limit='32M')
     vm.settle()
 
     def anon(pid):
@@ -71,6 +71,23 @@ def test(t, vm):
     vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
     lies_in(job.pid, 'db', 'it can go back')
     t.ends_well(job, 'it holds what was written')
+
+    # one that waits in a full class for the host to help
+    vm.sh('echo 20000 > %s/oom_wait_ms' % PZ)
+    for size, how, command in ((18, 'gets another cgroup', 'echo {0.pid} > a/cgroup.procs'),
+                               (20, "its cgroup's class changes", 'echo db > s/pzone.class')):
+        # a class that grows is not the one any more whose shortage was told
+        vm.resize('fast', 'small', '%dM' % size)
+        vm.settle()
+        told = t.events('s')['oom']
+        job = t.start(None, 'pz-hog -N -s 2 48', 'pid', group='s')
+        vm.wait(lambda: t.events('s')['oom'] > told, 'the class is full', 10)
+        vm.sh('cd %s; %s' % (CG, command.format(job)))
+        vm.wait(lambda: 'holding' in job.text() or job.done(), 'the task goes on', 10)
+        lies_in(job.pid, 'db', 'a task waits in a full class and %s: it goes on there at once' % how)
+        t.equal(t.events('s')['oom_kill'], 0, 'and nobody is killed')
+        t.ends_well(job, 'it holds what was written')
+    vm.sh('echo 100 > %s/oom_wait_ms; echo small > %s/s/pzone.class' % (PZ, CG))
 
     # the switch
     vm.sh('echo 0 > %s/move_memory' % PZ)

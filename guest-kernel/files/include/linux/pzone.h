@@ -36,6 +36,8 @@ enum {
 	PZONE_ACT_PAGE,
 	/* The same, and the page may leave its class (mm/pzone/move.c). */
 	PZONE_ACT_MOVE,
+	/* The same, for pages that the task itself has isolated (mm/pzone/extent.c). */
+	PZONE_ACT_TAKE,
 	/* Ordinary memory; and from here on of the pzone PZONE_ACT_NODE + id. */
 	PZONE_ACT_NONE,
 	PZONE_ACT_NODE,
@@ -278,6 +280,12 @@ static inline bool pzone_put_back(struct page *page, struct zone *zone)
 	return pzone_moved(page, zone) && __pzone_put_back(page);
 }
 
+/* Would compaction wait for pages that the running task has isolated? */
+static inline bool pzone_must_not_compact(void)
+{
+	return current->pzone_acting == PZONE_ACT_TAKE;
+}
+
 /* Nodes that have an LRU: those in N_MEMORY and the pzones. */
 #define for_each_lru_node(nid)	for_each_online_node(nid)
 
@@ -421,6 +429,11 @@ static inline bool pzone_moved(struct page *page, struct zone *zone)
 }
 
 static inline bool pzone_put_back(struct page *page, struct zone *zone)
+{
+	return false;
+}
+
+static inline bool pzone_must_not_compact(void)
 {
 	return false;
 }

@@ -154,6 +154,7 @@ static void bind(struct pzone_css *pz, int nid)
 	while ((task = css_task_iter_next(&it)))
 		pzone_move_task(task, old, nid);
 	css_task_iter_end(&it);
+	pzone_oom_moved(old);
 }
 
 static void bind_subtree(struct pzone_css *top)
@@ -242,6 +243,7 @@ static void pzone_attach(struct cgroup_taskset *tset)
 
 	cgroup_taskset_for_each_leader(leader, css, tset)
 		pzone_move_task(leader, attach_from, pzone_css_nid(css));
+	pzone_oom_moved(attach_from);
 }
 
 static void pzone_css_free(struct cgroup_subsys_state *css)

@@ -471,9 +471,9 @@ static u32 free_at_end(const struct pzone_pool *pool, const struct pzone_class *
 
 /*
  * Empty an isolated range: reclaim clean page cache, migrate the rest. No target page is
- * worth much effort, for there is a next try: to compact the zone for a huge page, an
- * allocation would wait until fewer pages are isolated, and most that are can be ours.
- * A huge page that finds no room is split.
+ * worth much effort, for there is a next try. A large folio that finds no room is split:
+ * to compact the zone for one would wait until fewer pages are isolated, and those that
+ * are can be ours (PZONE_ACT_TAKE).
  */
 static int empty_range(const struct pzone_pool *pool, struct zone *zone,
 		       unsigned long start, unsigned long end)
@@ -487,13 +487,16 @@ static int empty_range(const struct pzone_pool *pool, struct zone *zone,
 		.alloc_contig = true,
 		.gfp_mask = GFP_USER | __GFP_MOVABLE | __GFP_NORETRY | __GFP_NOWARN,
 	};
+	unsigned int acting;
 	int tries, rc = 0;
 
 	INIT_LIST_HEAD(&cc.migratepages);
 	for (tries = 0; test_pages_isolated(start, end, MEMORY_OFFLINE); tries++) {
 		if (tries == PZONE_TAKE_TRIES || pzone_in_a_hurry(pool))
 			return -EBUSY;
+		acting = pzone_act(PZONE_ACT_TAKE);
 		rc = __alloc_contig_migrate_range(&cc, start, end, MIGRATE_MOVABLE);
+		pzone_act_end(acting);
 		if (rc && rc != -EBUSY)
 			return rc;
 		drain_all_pages(zone);

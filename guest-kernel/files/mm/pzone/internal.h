@@ -277,6 +277,7 @@ void pzone_sysfs_del_class(struct pzone_class *class);
 /* oom.c */
 void pzone_oom_reset(struct pzone_node *node);
 void pzone_oom_grown(struct pzone_node *node);
+void pzone_oom_moved(int nid);
 
 /* pressure.c */
 void pzone_pressure_reset(struct pzone_node *node);

@@ -60,6 +60,15 @@ void pzone_oom_grown(struct pzone_node *node)
 	wake_up_all(&node->oom_wait);
 }
 
+/* A task got another class: if it waits for memory of this one, it need not. */
+void pzone_oom_moved(int nid)
+{
+	struct pzone_node *node = pzone_node_of(nid);
+
+	if (node)
+		wake_up_all(&node->oom_wait);
+}
+
 static void tell_host(struct pzone_node *node)
 {
 	atomic64_inc(&node->oom_events);
@@ -92,12 +101,35 @@ static long wait_budget(struct pzone_node *node)
 	return left;
 }
 
-/* Wait for the class to grow or to go. False if it did neither. */
-static bool wait_for_host(struct pzone_node *node, long budget)
+static struct zonelist *own_zonelist(gfp_t gfp)
+{
+	return __pzone_route(gfp & ~__GFP_PZONE_SHARED, NUMA_NO_NODE) ?:
+	       node_zonelist(numa_mem_id(), gfp);
+}
+
+/*
+ * Where an allocation that waits for @node would go if it began now, or NULL if it
+ * would still go there: its task may have got another class, and the class may be
+ * gone. What is allocated on behalf of a page is not asked about the task.
+ */
+static struct zonelist *new_route(const struct pzone_node *node, gfp_t gfp)
+{
+	const unsigned int acting = current->pzone_acting;
+	const bool for_page = acting >= PZONE_ACT_PAGE && acting < PZONE_ACT_NONE;
+	struct zonelist *now;
+
+	if (READ_ONCE(node->live) && (for_page || node->nid == READ_ONCE(pzone_shared_nid)))
+		return NULL;
+	now = own_zonelist(gfp);
+	return now == node->zonelist ? NULL : now;
+}
+
+/* Wait for the class to grow, to go, or not to be the task's any more. False if it did not. */
+static bool wait_for_host(struct pzone_node *node, gfp_t gfp, long budget)
 {
 	const int grown = atomic_read(&node->grown);
 	const u64 start = ktime_get_ns();
-#define HELPED	(atomic_read(&node->grown) != grown || !READ_ONCE(node->live))
+#define HELPED	(atomic_read(&node->grown) != grown || new_route(node, gfp))
 
 	wait_event_killable_timeout(node->oom_wait, HELPED, budget);
 	if (READ_ONCE(node->growing))
@@ -108,23 +140,20 @@ static bool wait_for_host(struct pzone_node *node, long budget)
 #undef HELPED
 }
 
-static struct zonelist *own_zonelist(gfp_t gfp)
-{
-	return __pzone_route(gfp & ~__GFP_PZONE_SHARED, NUMA_NO_NODE) ?:
-	       node_zonelist(numa_mem_id(), gfp);
-}
-
 /*
- * The slow path's last stop before the OOM killer. A class that is gone sends
- * the allocation to the ordinary zones; a class that grew lets it try again.
+ * The slow path's last stop before the OOM killer. A class that is gone, or that is
+ * not the task's any more, sends the allocation to where it belongs now; a class
+ * that grew lets it try again.
  */
 bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelist)
 {
 	struct pzone_node *node = pzone_zonelist_node(*zonelist);
+	struct zonelist *elsewhere = new_route(node, gfp);
+	bool helped;
 	long left;
 
-	if (!READ_ONCE(node->live)) {
-		*zonelist = node_zonelist(numa_mem_id(), gfp);
+	if (elsewhere) {
+		*zonelist = elsewhere;
 		return true;
 	}
 	/* These fail instead of killing; let them. */
@@ -151,7 +180,11 @@ bool __pzone_before_oom(gfp_t gfp, unsigned int order, struct zonelist **zonelis
 
 	WRITE_ONCE(node->oom_pages, max(READ_ONCE(node->oom_pages), 1UL << order));
 	left = wait_budget(node);
-	if (left > 0 && wait_for_host(node, left))
+	helped = left > 0 && wait_for_host(node, gfp, left);
+	elsewhere = new_route(node, gfp);
+	if (elsewhere)
+		*zonelist = elsewhere;
+	if (elsewhere || helped)
 		return true;
 	/* No task is in "shared" that could be killed: what does not fit is the reader's. */
 	if (node->nid == READ_ONCE(pzone_shared_nid)) {
