@@ -116,9 +116,9 @@ test-selftests: kernel qemu guest ## the kernel's own tests of mm and cgroup, un
 	@tests/kernel/selftests-build
 	@tests/kernel/selftests --class $(TESTS)
 
-test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lockdep (an hour)
+test-debug: qemu guest ## 10,000 random operations on a kernel with KASAN and lockdep (one to two hours)
 	@guest-kernel/build debug
-	@PZONE_KERNEL=$(BUILD)/kernel-debug/bzImage PZONE_MEM=2G PZONE_SLOW=4 PZONE_TEST_TIMEOUT=3600 \
+	@PZONE_KERNEL=$(BUILD)/kernel-debug/bzImage PZONE_MEM=2G PZONE_SLOW=4 PZONE_TEST_TIMEOUT=10800 \
 		PZONE_STRESS_OPS=$(or $(OPS),10000) $(prove) tests/guest/08-stress.t
 
 test-libvirt-13: deps ## the tools, and VMs if QEMU and kernel are built, with Debian 13's libvirt 11.3 (root; 10 min)
@@ -167,6 +167,7 @@ bench: bench-build ## measure pzone beside balloon, virtio-mem, memcg, ... (minu
 	@exec tests/bench/bench $(BENCH)
 
 bench-full: bench-build ## ... at all points, and write docs/benchmarks.md (about an hour; goes on where it was stopped)
+	@guest-kernel/build many
 	@$(SUBMAKE) -C tests/unit/core bench
 	@exec tests/bench/bench --full $(BENCH)
 
