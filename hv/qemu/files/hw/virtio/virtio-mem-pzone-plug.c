@@ -19,7 +19,13 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "system/hostmem.h"
+/* ram_block_discard_range(): from QEMU 10.1 on, before that */
+#if __has_include("system/ramblock.h")
+#include "system/ramblock.h"
+#else
 #include "exec/cpu-common.h"
+#endif
 #include "hw/virtio/virtio.h"
 #include "hw/virtio/virtio-mem.h"
 #include "hw/virtio/virtio-mem-pzone.h"
@@ -130,8 +136,8 @@ static void pzone_adapt_piece(PzoneChanges *changes, uint64_t max,
 static void pzone_populate(VirtIOMEM *vmem, PzoneChanges *changes,
                            PzoneChange *change)
 {
-    const HostMemoryBackend *memdev = vmem->memdev;
-    const uint64_t page_size = qemu_ram_pagesize(memdev->mr.ram_block);
+    HostMemoryBackend *memdev = vmem->memdev;
+    const uint64_t page_size = host_memory_backend_pagesize(memdev);
     const uint64_t offset = pzone_change_offset(vmem, change) +
                             change->populated;
     const uint64_t size = MIN(MAX(changes->piece, page_size),

@@ -20,7 +20,6 @@
 #include "hw/virtio/virtio.h"
 #include "hw/virtio/virtio-mem.h"
 #include "hw/virtio/virtio-mem-pzone.h"
-#include "migration/misc.h"
 #include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "pz_core.h"
@@ -42,6 +41,12 @@
 
 /* Between two pieces of memory that are populated for one request. */
 #define PZONE_PAUSE_MS 1
+
+/*
+ * A guest that was answered BUSY tries again after longer and longer times.
+ * How often we look meanwhile whether it need not wait any longer.
+ */
+#define PZONE_BUSY_LOOK_MS 100
 
 /* The largest of the entries, so that a private copy holds any request. */
 #define PZONE_REQ_MAX (sizeof(struct virtio_pzone_req) + \
@@ -132,7 +137,27 @@ int virtio_mem_pzone_validate_features(VirtIODevice *vdev)
 
 static bool pzone_busy(void *opaque)
 {
-    return virtio_mem_is_busy();
+    VirtIOMEMPzone *pz = opaque;
+
+    if (!virtio_mem_is_busy()) {
+        return false;
+    }
+    timer_mod(pz->busy_timer, PZONE_BUSY_LOOK_MS +
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+    return true;
+}
+
+/*
+ * When the migration is over and the VM is (still or now) here, the guest hears
+ * of it.
+ */
+static void pzone_busy_look(void *opaque)
+{
+    VirtIOMEMPzone *pz = opaque;
+
+    if (!pzone_busy(pz)) {
+        virtio_notify_config(VIRTIO_DEVICE(pz->vmem));
+    }
 }
 
 static void pzone_layout_changed(void *opaque)
@@ -316,16 +341,12 @@ static void pzone_go_on(void *opaque)
     pzone_handle_queue(opaque);
 }
 
-void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
+static void pzone_set_status(VirtIOMEMPzone *pz, uint8_t val)
 {
-    VirtIOMEM *vmem = VIRTIO_MEM(vdev);
-    VirtIOMEMPzone *pz = vmem->pz;
+    VirtIOMEM *vmem = pz->vmem;
+    VirtIODevice *vdev = VIRTIO_DEVICE(vmem);
     struct pz_pool_info info;
     PzoneGuest guest;
-
-    if (!pz) {
-        return;
-    }
 
     guest = virtio_mem_pzone_guest(vmem, val);
     if (guest == PZONE_GUEST_PLAIN) {
@@ -362,6 +383,16 @@ void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
         virtio_mem_pzone_changed(pz, 0);
     }
     virtio_mem_pzone_flush_notices(pz);
+}
+
+PzoneSetStatus virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val)
+{
+    VirtIOMEM *vmem = VIRTIO_MEM(vdev);
+
+    if (vmem->pz) {
+        pzone_set_status(vmem->pz, val);
+    }
+    return (PzoneSetStatus)0;
 }
 
 /*
@@ -526,23 +557,6 @@ bool virtio_mem_pzone_realize(VirtIOMEM *vmem, Error **errp)
     return true;
 }
 
-/*
- * During a migration the guest hears BUSY, and tries again after longer and
- * longer times.  When it is over and the VM is still here (the migration was
- * given up, or it was a snapshot), there is no reason to wait for that.
- */
-static int pzone_migration_event(NotifierWithReturn *notifier,
-                                 MigrationEvent *event, Error **errp)
-{
-    VirtIOMEMPzone *pz = container_of(notifier, VirtIOMEMPzone,
-                                      migration_notifier);
-
-    if (event->type != MIG_EVENT_PRECOPY_SETUP) {
-        virtio_notify_config(VIRTIO_DEVICE(pz->vmem));
-    }
-    return 0;
-}
-
 void virtio_mem_pzone_add_queue(VirtIOMEM *vmem)
 {
     VirtIOMEMPzone *pz = vmem->pz;
@@ -554,8 +568,8 @@ void virtio_mem_pzone_add_queue(VirtIOMEM *vmem)
                               pzone_handle_kick);
     pz->bh = virtio_bh_new_guarded(DEVICE(vmem), pzone_go_on, pz);
     pz->populate_timer = timer_new_ms(QEMU_CLOCK_REALTIME, pzone_go_on, pz);
+    pz->busy_timer = timer_new_ms(QEMU_CLOCK_REALTIME, pzone_busy_look, pz);
     virtio_mem_pzone_notices_init(pz);
-    migration_add_notifier(&pz->migration_notifier, pzone_migration_event);
     QLIST_INSERT_HEAD(&virtio_mem_pzone_pools, pz, next);
 }
 
@@ -567,9 +581,9 @@ void virtio_mem_pzone_unrealize(VirtIOMEM *vmem)
         return;
     }
     QLIST_REMOVE(pz, next);
-    migration_remove_notifier(&pz->migration_notifier);
     pzone_untake(pz, true);
     virtio_mem_pzone_notices_cleanup(pz);
+    timer_free(pz->busy_timer);
     timer_free(pz->populate_timer);
     qemu_bh_delete(pz->bh);
     virtio_del_queue(VIRTIO_DEVICE(vmem), 1);
@@ -741,18 +755,13 @@ static int pzone_pre_save(void *opaque)
     return 0;
 }
 
-static int pzone_post_save(void *opaque)
+static int pzone_pre_load(void *opaque)
 {
     VirtIOMEMPzone *pz = opaque;
 
     g_free(pz->blob);
     pz->blob = NULL;
     return 0;
-}
-
-static int pzone_pre_load(void *opaque)
-{
-    return pzone_post_save(opaque);
 }
 
 static int pzone_state_post_load(void *opaque, int version_id)
@@ -786,7 +795,6 @@ static const VMStateDescription vmstate_pzone_state = {
     .minimum_version_id = 1,
     .version_id = 1,
     .pre_save = pzone_pre_save,
-    .post_save = pzone_post_save,
     .pre_load = pzone_pre_load,
     .post_load = pzone_state_post_load,
     .fields = (const VMStateField[]) {
@@ -803,6 +811,7 @@ static bool pzone_needed(void *opaque)
     return VIRTIO_MEM(opaque)->pz;
 }
 
+/* A stream of a pool is of no use to a device that is none. */
 static int pzone_device_pre_load(void *opaque)
 {
     VirtIOMEM *vmem = VIRTIO_MEM(opaque);
@@ -814,6 +823,12 @@ static int pzone_device_pre_load(void *opaque)
         return -EINVAL;
     }
     return 0;
+}
+
+/* Says so before QEMU 11 complains of a queue that it does not know. */
+int virtio_mem_pzone_pre_load_queues(VirtIODevice *vdev, uint32_t nr)
+{
+    return nr > 1 ? pzone_device_pre_load(vdev) : 0;
 }
 
 const VMStateDescription vmstate_virtio_mem_pzone = {

@@ -20,7 +20,6 @@
 #define HW_VIRTIO_MEM_PZONE_H
 
 #include "hw/virtio/virtio-mem.h"
-#include "qemu/notify.h"
 #include "qapi/qapi-types-pzone.h"
 #include "pzone/virtio_pzone.h"
 
@@ -66,7 +65,7 @@ struct VirtIOMEMPzone {
     QEMUTimer *notice_timer;
 
     /*
-     * Migration: the core's state; whether there is plugged memory without an
+     * Migration: the core's state, of the last that was sent or taken; whether there is plugged memory without an
      * owner (left by a driver without pzone support until UNPLUG_ALL); whether
      * the stream brought all this.
      */
@@ -75,8 +74,8 @@ struct VirtIOMEMPzone {
     bool unowned;
     bool loaded;
 
-    /* learns when a migration has ended, and with it the time of BUSY */
-    NotifierWithReturn migration_notifier;
+    /* runs while a guest that was answered BUSY would be again */
+    QEMUTimer *busy_timer;
 
     QLIST_ENTRY(VirtIOMEMPzone) next;
 };
@@ -104,7 +103,9 @@ void virtio_mem_pzone_get_config(VirtIOMEM *vmem, uint8_t *config);
 
 /* 0, or -EINVAL when the guest left out what the properties demand. */
 int virtio_mem_pzone_validate_features(VirtIODevice *vdev);
-void virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val);
+/* void before QEMU 10.1, from there on an int that is 0 */
+typedef typeof(((VirtioDeviceClass *)NULL)->set_status(NULL, 0)) PzoneSetStatus;
+PzoneSetStatus virtio_mem_pzone_set_status(VirtIODevice *vdev, uint8_t val);
 
 /*
  * True when plugging and unplugging goes through the pool's own queue.  When
@@ -118,6 +119,9 @@ bool virtio_mem_pzone_set_requested(VirtIOMEM *vmem, uint64_t size,
 
 /* All memory was unplugged, by the guest or by a system reset. */
 void virtio_mem_pzone_unplugged_all(VirtIOMEM *vmem);
+
+/* Refuses the queues of a pool in a device that is none: -EINVAL. */
+int virtio_mem_pzone_pre_load_queues(VirtIODevice *vdev, uint32_t nr);
 
 /* Is what was loaded complete and consistent?  0 or -EINVAL. */
 int virtio_mem_pzone_post_load(VirtIOMEM *vmem);
