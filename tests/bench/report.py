@@ -184,7 +184,7 @@ def lifecycle(data):
                      with_spread(data.values('lifecycle', 'destroy_ms', **where)),
                      show(data.median('lifecycle', 'create_insn', **where)),
                      show(data.median('lifecycle', 'destroy_insn', **where))))
-    return ('### Create and destroy\n\n128 MiB each. Milliseconds until the guest can use it, and until it is gone; '
+    return ('### Create and destroy\n\n128 MiB each where it does not say otherwise. Milliseconds until the guest can use it, and until it is gone; '
             "instructions of the guest's kernel.\n\n" +
             table(('what', 'how many', 'runs', 'create', 'destroy', 'instructions, create', 'destroy'), rows))
 
