@@ -152,7 +152,7 @@ def by_virt_install(t, host, wanted):
     r = host.run(["virt-install", "--name", d.name, "--virt-type", "kvm" if host.accel == "kvm" else "qemu",
                   "--osinfo", "detect=off,require=off", "--import", "--disk", "none", "--network", "none",
                   "--graphics", "none", "--controller", "usb,model=none", "--noautoconsole", "--machine", "q35",
-                  "--boot", "kernel=%s,initrd=%s,kernel_args=console=ttyS0 panic=-1,emulator=%s" % (KERNEL, INITRD, QEMU),
+                  "--boot", "kernel=%s,initrd=%s,kernel_args=console=ttyS0 panic=-1 no_timer_check,emulator=%s" % (KERNEL, INITRD, QEMU),
                   "--serial", "file,path=" + d.console_path,
                   "--channel", "unix,source.mode=bind,source.path=%s,target.type=virtio,target.name=org.pzone.agent.0" %
                   d.agent_path,
