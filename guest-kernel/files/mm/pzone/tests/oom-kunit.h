@@ -97,12 +97,30 @@ static void nobody_waits_for_what_is_gone(struct kunit *test)
 	struct pzone_node *node = test->priv;
 
 	spin_lock_init(&node->pressure_lock);
-	KUNIT_EXPECT_TRUE(test, wait_for_host(node, 1000 * HZ));	/* not live */
+	KUNIT_ASSERT_FALSE(test, node->live);
+	KUNIT_EXPECT_TRUE(test, wait_for_host(node, GFP_HIGHUSER_MOVABLE, 1000 * HZ));
+}
+
+/* Nor a task for a class that is not its own; but for a page it does. */
+static void nobody_waits_for_what_is_not_his(struct kunit *test)
+{
+	struct pzone_node *node = test->priv;
+	unsigned int acting;
+
+	node->nid = 0;	/* NUMA_NO_NODE is that of a "shared" that is not there */
+	node->live = true;
+	KUNIT_EXPECT_NOT_NULL(test, new_route(node, GFP_HIGHUSER_MOVABLE));
+	acting = pzone_act(PZONE_ACT_PAGE);
+	KUNIT_EXPECT_NULL(test, new_route(node, GFP_HIGHUSER_MOVABLE));
+	node->live = false;
+	KUNIT_EXPECT_NOT_NULL(test, new_route(node, GFP_HIGHUSER_MOVABLE));
+	pzone_act_end(acting);
 }
 
 static struct kunit_case oom_cases[] = {
 	KUNIT_CASE(one_episode), KUNIT_CASE(a_pause), KUNIT_CASE(growing_ends_it),
 	KUNIT_CASE(no_wait), KUNIT_CASE(nobody_waits_for_what_is_gone),
+	KUNIT_CASE(nobody_waits_for_what_is_not_his),
 	{ }
 };
 
