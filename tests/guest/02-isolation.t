@@ -46,9 +46,9 @@ def test(t, vm):
 
     # in: everybody else, under load, with all that moves pages about. Without swap:
     # its read-ahead is known to bring in pages of other classes.
-    vm.sh('''cd /sys/kernel/mm/transparent_hugepage; echo always > enabled; echo always > defrag;
-        echo 100 > khugepaged/scan_sleep_millisecs; echo 100 > khugepaged/alloc_sleep_millisecs;
-        cd ../ksm; echo 1000 > pages_to_scan; echo 1 > run''')
+    vm.sh('''cd /sys/kernel/mm/transparent_hugepage && echo always > enabled && echo always > defrag &&
+        echo 100 > khugepaged/scan_sleep_millisecs && echo 100 > khugepaged/alloc_sleep_millisecs
+        cd /sys/kernel/mm/ksm; echo 1000 > pages_to_scan; echo 1 > run''')
     busy = t.start('db', 'pz-verify 60', 'filled')
     stress = t.start('batch', 'pz-stress -t 8 -j 2 -m 32 -s 7', 'pid')
     other = t.start(None, 'pz-stress -t 8 -j 2 -m 48 -s 8', 'pid')

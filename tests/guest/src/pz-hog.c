@@ -117,8 +117,8 @@ int main(int argc, char **argv)
 		if (mmap(mem, bytes, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_FIXED |
 			 (file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), fd, 0) != mem)
 			die("mmap of %lu MiB", mib);
-		if (advice && madvise(mem, bytes, advice))
-			die("madvise");
+		if (advice)
+			huge_pages(mem, bytes, advice);
 	}
 
 	while (done_mib < mib && !told_end) {

@@ -47,8 +47,8 @@ static char *map(unsigned long bytes, int advice)
 	if (mem == MAP_FAILED)
 		die("mmap of %lu MiB", bytes / MIB);
 	mem = (char *)(((uintptr_t)mem + 2 * MIB - 1) & ~(2 * MIB - 1));
-	if (advice && madvise(mem, bytes, advice))
-		die("madvise");
+	if (advice)
+		huge_pages(mem, bytes, advice);
 	return mem;
 }
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGE	4096UL
@@ -51,6 +52,13 @@ static inline __attribute__((format(printf, 1, 2), noreturn)) void die(const cha
 	va_end(ap);
 	fprintf(stderr, err ? ": %s\n" : "\n", strerror(err));
 	exit(EXIT_SYSTEM);
+}
+
+/* Asks for huge pages or for none; a kernel that has no such pages has nothing to be asked. */
+static inline void huge_pages(void *mem, unsigned long bytes, int advice)
+{
+	if (madvise(mem, bytes, advice) && !(errno == EINVAL && access("/sys/kernel/mm/transparent_hugepage", F_OK)))
+		die("madvise");
 }
 
 /* A number from the command line. */

@@ -54,8 +54,8 @@ int main(int argc, char **argv)
 	version = calloc(pages, sizeof(*version));
 	if (mem == MAP_FAILED || !version)
 		die("mmap of %lu MiB", mib);
-	if (huge && madvise(mem, mib * MIB, MADV_HUGEPAGE))
-		die("madvise");
+	if (huge)
+		huge_pages(mem, mib * MIB, MADV_HUGEPAGE);
 	for (unsigned long i = 0; i < pages; i++)
 		page_fill(mem + i * PAGE, mix(seed + i));
 	say("filled");
