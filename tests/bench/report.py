@@ -329,7 +329,8 @@ def bars(data, path, title, ylabel, groups, series, value, log=True):
     lines = ['"%s" %s' % (g, ' '.join(show_number(value(g, s)) for s in series)) for g in groups]
     plot = ', '.join("$d using %d:xtic(1) lc rgb '%s' title '%s'" % (i + 2, COLOURS.get(s, colours[i % len(colours)]), s)
                      for i, s in enumerate(series))
-    gnuplot(path, title, '$d << E\n%s\nE\nset datafile missing "?"\nset style data histogram\n'
+    gnuplot(path, title, 'set bmargin %d\n' % (1 + max(g.count('\\n') + 2 for g in groups)) +
+            '$d << E\n%s\nE\nset datafile missing "?"\nset style data histogram\n'
             "set style histogram clustered gap 1\nset style fill solid 0.9\nset ylabel '%s'\n%sset xtics scale 0\nplot %s\n" % (
                 '\n'.join(lines), ylabel, 'set logscale y\n' if log else 'set yrange [0:*]\n', plot))
 
@@ -349,7 +350,8 @@ def plot_states(data, directory):
         b, s, size = groups[g]
         taken = {'never': 1, 'touched': 1, 'half': 3 / 8, 'cache': 1 / 2}[s] * int(size) / 1024
         return ratio(data.median('shrink', 'shrink_ms', backend=b, state=s, size_mib=size, peer=peer), taken)
-    names = {g: g.replace(', ', '\\n') for g in groups}
+    # a word a line, or the names of seven groups lie upon each other
+    names = {g: g.replace(', ', '\\n').replace(' ', '\\n') for g in groups}
     short = {v: k for k, v in names.items()}
     bars(data, os.path.join(directory, 'states.svg'), 'Shrink, by state of the memory and kind of host page',
          'ms per GiB', list(short), PEERS + ['host'], lambda g, p: value(short[g], p))
