@@ -20,7 +20,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "system/hostmem.h"
-/* ram_block_discard_range(): from QEMU 10.1 on, before that */
+/* For ram_block_discard_range(), which QEMU has moved since 10.0. */
 #if __has_include("system/ramblock.h")
 #include "system/ramblock.h"
 #else

@@ -65,9 +65,9 @@ struct VirtIOMEMPzone {
     QEMUTimer *notice_timer;
 
     /*
-     * Migration: the core's state, of the last that was sent or taken; whether there is plugged memory without an
-     * owner (left by a driver without pzone support until UNPLUG_ALL); whether
-     * the stream brought all this.
+     * Migration: the core's state, of the last one that was sent; whether
+     * there is plugged memory without an owner (left by a driver without pzone
+     * support until UNPLUG_ALL); whether the stream brought all this.
      */
     uint8_t *blob;
     uint32_t blob_len;
