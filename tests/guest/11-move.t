@@ -73,7 +73,7 @@ def test(t, vm):
     t.ends_well(job, 'it holds what was written')
 
     # one that waits in a full class for the host to help
-    vm.sh('echo 20000 > %s/oom_wait_ms' % PZ)
+    vm.sh('echo 60000 > %s/oom_wait_ms' % PZ)      # longer than any wait below, also where all is slow
     for size, how, command in ((18, 'gets another cgroup', 'echo {0.pid} > a/cgroup.procs'),
                                (20, "its cgroup's class changes", 'echo db > s/pzone.class')):
         # a class that grows is not the one any more whose shortage was told
