@@ -552,7 +552,7 @@ class Driver:
         """reports: dicts with id, state, stuck, free"""
         entries = [REPORT_ENTRY.pack(r["id"], r.get("state", SETTLED), r.get("cgroups", 0), r.get("stuck", 0),
                                      r.get("done_seq", 0), 0, r.get("reclaimed", 0), r.get("free", 0),
-                                     0, 0, 0, 0, 0, 0, 0) for r in reports]
+                                     0, 0, r.get("pinned", 0), 0, 0, 0, 0) for r in reports]
         return self.pz(REPORT, entries, generation)[0]
 
     def converge(self):

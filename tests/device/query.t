@@ -92,6 +92,9 @@ def counted(tmp):
         like(extents[0], ["pzone_unplug ", "nr=512", "ret=0"], "... of all of it")
         d.pz(EVENT, [EVENT_ENTRY.pack(db, 1, 3, 0)])
         like(trace.read(), ["pzone_event pool=p0 class=%d kind=1 wanted=3" % db], "events are traced")
+        d.report({"id": db, "state": 2, "stuck": 7, "pinned": 5 * MiB})
+        like(trace.read(), ["pzone_report pool=p0 class=%d state=2 stuck=7 pinned=%d" % (db, 5 * MiB)],
+             "... and reports")
         trace.close()
 
 

@@ -172,7 +172,16 @@ static void pzone_layout_changed(void *opaque)
 
 static void pzone_reported(void *opaque, uint32_t class_id)
 {
-    virtio_mem_pzone_changed(opaque, class_id);
+    VirtIOMEMPzone *pz = opaque;
+    struct pz_class_info class;
+
+    if (trace_event_get_state_backends(TRACE_PZONE_REPORT) &&
+        !pz_class_by_id(pz->core, class_id, &class) && class.report.valid) {
+        trace_pzone_report(pz->name, class_id, class.report.state,
+                           class.report.stuck_blocks,
+                           class.report.pinned_bytes);
+    }
+    virtio_mem_pzone_changed(pz, class_id);
 }
 
 static void pzone_event(void *opaque, uint32_t class_id, uint32_t kind,
