@@ -56,6 +56,18 @@ def test(t, vm):
     lies_in(job.pid, 'base', 'and comes back when the class goes')
     t.ends_well(job, 'and holds what was written')
 
+    # many moves of one task: those that are outdated are not made, nor do they keep its memory
+    job = t.start(None, 'pz-hog -N 64', 'holding', group='a')
+    vm.sh('cd %s; i=0; while [ $i -lt 100 ]; do for g in b a; do echo %d > $g/cgroup.procs; done; '
+          'i=$((i+1)); done' % (CG, job.pid))
+    pending = stat('a')['move_pending'] + stat('b')['move_pending']
+    t.ok(pending <= 2, 'one move is at work and one is to come, however often a task goes to and fro', pending)
+    lies_in(job.pid, 'db', 'its memory is where it ended')
+    vm.sh('cd %s; for g in b a b a b; do echo %d > $g/cgroup.procs; done' % (CG, job.pid))
+    t.ends_well(job, 'it holds what was written')
+    vm.wait(lambda: stat('a')['anon'] + stat('b')['anon'] < 2 << 20, 'memory of a task that has ended', 20)
+    t.equal((stat('a')['move_failed'], stat('b')['move_failed']), (0, 0), 'a move that is given up has not failed')
+
     # a target without room
     vm.sh('mkdir %s/s; echo small > %s/s/pzone.class' % (CG, CG))
     job = t.start(None, 'pz-hog 48', 'holding', group='a')

@@ -241,8 +241,11 @@ static void pzone_attach(struct cgroup_taskset *tset)
 	struct cgroup_subsys_state *css;
 	struct task_struct *leader;
 
+	/* The class of the cgroup does not change meanwhile. */
+	mutex_lock(&cgroup_name_mutex);
 	cgroup_taskset_for_each_leader(leader, css, tset)
 		pzone_move_task(leader, attach_from, pzone_css_nid(css));
+	mutex_unlock(&cgroup_name_mutex);
 	pzone_oom_moved(attach_from);
 }
 
