@@ -279,7 +279,7 @@ class VM:
     def start(self):
         """Boot; once more if the guest's kernel came to a halt before it got anywhere.
 
-        Seen twice in some 250 boots on a busy host with TCG (November 2026): one CPU's timer never ticks, RCU
+        Seen three times in some 350 boots on a busy host with TCG (November 2026): one CPU's timer never ticks, RCU
         stalls, and init waits for ever. It is said, so that it does not pass for nothing.
         """
         try:
