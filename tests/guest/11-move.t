@@ -1,7 +1,9 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A task that gets another class takes its memory along, as far as there is room.
-from guest_test import run, Pool
+import re
+
+from guest_test import run, Pool, VMError
 
 CG = '/sys/fs/cgroup'
 PZ = '/sys/kernel/mm/pzone'
@@ -67,6 +69,48 @@ def test(t, vm):
     t.ends_well(job, 'it holds what was written')
     vm.wait(lambda: stat('a')['anon'] + stat('b')['anon'] < 2 << 20, 'memory of a task that has ended', 20)
     t.equal((stat('a')['move_failed'], stat('b')['move_failed']), (0, 0), 'a move that is given up has not failed')
+
+    # processes that are not as others
+    vm.sh('echo 1 > /proc/sys/vm/nr_hugepages')
+    job = t.start(None, 'pz-hog -N -H 24', 'holding', group='plain')
+    vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
+    where = {}
+
+    def all_but_it():
+        where.update(anon(job.pid))
+        return where.get('base', 0) < 576 and where.get('db', 0) >= 24 * 256
+    try:
+        vm.wait(all_but_it, 'memory follows', 20)
+    except VMError:
+        pass
+    t.ok(all_but_it() and where['base'] >= 512, 'a page of the hugetlb pool stays, and keeps nothing else from moving', where)
+    t.ends_well(job, 'it holds what was written')
+    vm.sh('echo 0 > /proc/sys/vm/nr_hugepages')
+    job = t.start(None, 'pz-hog -N -L 24', 'holding', group='plain')
+    vm.sh('echo %d > %s/a/cgroup.procs' % (job.pid, CG))
+    other = [x for x in vm.sh('ls /proc/%d/task' % job.pid).split() if int(x) != job.pid]
+    lies_in(int(other[0]), 'db', 'the first thread has ended, another one is there')
+    t.ends_well(job, 'it holds what was written')
+    job = t.start(None, 'pz-hog -N -c %s/b/cgroup.procs 24' % CG, 'child', group='a')
+    vm.wait(lambda: stat('b')['move_pending'] == 0, 'the move that is none', 20)
+    t.ok(re.search(r'child \d+', job.text()).group().split()[1] in vm.sh('cat %s/b/cgroup.procs' % CG).split(),
+         'a child of vfork() is in another class')
+    lies_in(job.pid, 'db', 'the memory that it has for now is its parent\'s, and stays')
+    vm.sh('kill %s' % re.search(r'child (\d+)', job.text()).group(1))
+    t.ends_well(job, 'which holds what was written', signal_first=False)
+
+    # the class that a task comes from goes away while its memory waits for its turn
+    vm.create('fast', 'gone', '64M')
+    vm.settle()
+    vm.sh('mkdir %s/g; echo gone > %s/g/pzone.class' % (CG, CG))
+    first = t.start(None, 'pz-hog -N 64', 'holding', group='plain')
+    job = t.start(None, 'pz-hog -N 24', 'holding', group='g')
+    vm.sh('cd %s; echo %d > a/cgroup.procs; echo %d > b/cgroup.procs' % (CG, first.pid, job.pid))
+    vm.destroy('fast', 'gone')
+    lies_in(job.pid, 'batch', 'from a class that goes away before its turn')
+    t.ends_well(job, 'it holds what was written')
+    t.ends_well(first, 'so does the one before it')
+    vm.wait(lambda: 'gone' not in vm.classes(), 'the class is gone', 20)
 
     # a target without room
     vm.sh('mkdir %s/s; echo small > %s/s/pzone.class' % (CG, CG))

@@ -10,6 +10,10 @@
  *   -T        ask for transparent huge pages    -N  ask for none
  *   -d MS     wait between two steps
  *   -x        do not hold: verify once and end
+ *   -H        hold a page of the hugetlb pool besides
+ *   -L        the thread that main() began with ends, another one holds
+ *   -c FILE   when holding, write the pid of a child made by vfork(), which has this
+ *             memory, too, to FILE, and say "child N"; it ends by a signal
  *
  * Says "pid N", "took N" (MiB so far) after each step, then "holding". SIGUSR1:
  * verifies everything and says "verified N". SIGTERM: verifies and ends with
@@ -17,6 +21,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -26,6 +31,7 @@ static char *mem;		/* anonymous, or the mapped file */
 static char *buffer;		/* one page, for read and write */
 static int fd = -1;
 static uint64_t seed;
+static unsigned long done_mib;
 
 static uint64_t key(unsigned long page)
 {
@@ -67,14 +73,68 @@ static void take(unsigned long first, unsigned long pages, bool read_only)
 	}
 }
 
+static void *huge_page(void)
+{
+	char *p = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		die("no page in the hugetlb pool");
+	page_fill(p, key(~0UL / 2));
+	return p;
+}
+
+/* The caller goes on when the child has ended. */
+static void child_of_vfork(const char *file)
+{
+	char pid[16];
+	int fd = open(file, O_WRONLY);
+
+	if (fd < 0)
+		die("%s", file);
+	if (vfork() == 0) {
+		ssize_t len = snprintf(pid, sizeof(pid), "%d", getpid());
+
+		if (write(fd, pid, len) != len)
+			say("child: %s: %s", file, strerror(errno));
+		say("child %s", pid);
+		wait_signal();
+		_exit(0);
+	}
+	close(fd);
+}
+
+static void *hold(void *leader)
+{
+	if (leader)
+		pthread_join(*(pthread_t *)leader, NULL);
+	say("holding");
+	while (!told_end) {
+		wait_signal();
+		if (told_verify) {
+			told_verify = 0;
+			verify(done_mib * (MIB / PAGE));
+			say("verified %lu", done_mib);
+		}
+	}
+	if (leader) {
+		verify(done_mib * (MIB / PAGE));
+		say("ok %lu", done_mib);
+		exit(0);
+	}
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	unsigned long step_mib = 8, mib, done_mib = 0, delay_ms = 0;
-	bool shared = false, read_only = false, hold = true;
-	const char *file = NULL;
+	unsigned long step_mib = 8, mib, delay_ms = 0;
+	bool shared = false, read_only = false, holds = true, leader_ends = false, huge = false;
+	const char *file = NULL, *child = NULL;
+	pthread_t self = pthread_self(), other;
+	char *pool = NULL;
 	int opt, advice = 0;
 
-	while ((opt = getopt(argc, argv, "s:f:F:mTNd:x")) != -1) {
+	while ((opt = getopt(argc, argv, "s:f:F:mTNd:xHLc:")) != -1) {
 		switch (opt) {
 		case 's': step_mib = number(optarg); break;
 		case 'F': read_only = true; /* fall through */
@@ -83,12 +143,15 @@ int main(int argc, char **argv)
 		case 'T': advice = MADV_HUGEPAGE; break;
 		case 'N': advice = MADV_NOHUGEPAGE; break;
 		case 'd': delay_ms = number(optarg); break;
-		case 'x': hold = false; break;
+		case 'x': holds = false; break;
+		case 'H': huge = true; break;
+		case 'L': leader_ends = true; break;
+		case 'c': child = optarg; break;
 		default: return EXIT_USAGE;
 		}
 	}
 	if (optind != argc - 1 || !step_mib) {
-		fprintf(stderr, "usage: pz-hog [-s MIB] [-f FILE|-F FILE] [-m] [-T|-N] [-d MS] [-x] MIB\n");
+		fprintf(stderr, "usage: pz-hog [-s MIB] [-f FILE|-F FILE] [-m] [-T|-N] [-d MS] [-x] [-H] [-L] [-c FILE] MIB\n");
 		return EXIT_USAGE;
 	}
 	mib = number(argv[optind]);
@@ -108,12 +171,12 @@ int main(int argc, char **argv)
 			die("%s", file);
 	}
 	if (!file || shared) {
-		size_t bytes = mib * MIB, huge = 2 * MIB;
+		size_t bytes = mib * MIB, align = 2 * MIB;
 
-		mem = mmap(NULL, bytes + huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mem = mmap(NULL, bytes + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (mem == MAP_FAILED)
 			die("mmap of %lu MiB", mib);
-		mem = (char *)(((uintptr_t)mem + huge - 1) & ~(huge - 1));
+		mem = (char *)(((uintptr_t)mem + align - 1) & ~(align - 1));
 		if (mmap(mem, bytes, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_FIXED |
 			 (file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), fd, 0) != mem)
 			die("mmap of %lu MiB", mib);
@@ -130,17 +193,21 @@ int main(int argc, char **argv)
 		if (delay_ms)
 			usleep(delay_ms * 1000);
 	}
-	if (hold)
+	if (huge)
+		pool = huge_page();
+	if (child) {
 		say("holding");
-	while (hold && !told_end) {
-		wait_signal();
-		if (told_verify) {
-			told_verify = 0;
-			verify(done_mib * (MIB / PAGE));
-			say("verified %lu", done_mib);
-		}
+		child_of_vfork(child);
+	} else if (leader_ends) {
+		if (pthread_create(&other, NULL, hold, &self))
+			die("no thread");
+		pthread_exit(NULL);
+	} else if (holds) {
+		hold(NULL);
 	}
 	verify(done_mib * (MIB / PAGE));
+	if (pool && page_check(pool, key(~0UL / 2)) >= 0)
+		page_corrupt(pool, key(~0UL / 2), page_check(pool, key(~0UL / 2)));
 	say("ok %lu", done_mib);
 	return 0;
 }

@@ -266,6 +266,21 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 	       folio_nid(folio) == *nid || __pzone_may_migrate(folio, nid, gfp);
 }
 
+bool __pzone_move_given_up(void);
+bool __pzone_vma_stays(const struct vm_area_struct *vma);
+
+/* Is what is migrated not wanted there any more? Then it is not worth splitting. */
+static inline bool pzone_move_given_up(void)
+{
+	return current->pzone_acting == PZONE_ACT_MOVE && __pzone_move_given_up();
+}
+
+/* A task changes its class: does what is mapped here stay? */
+static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
+{
+	return current->pzone_acting == PZONE_ACT_MOVE && __pzone_vma_stays(vma);
+}
+
 /* Has a page left the zone that it was found in? For scanners by pageblock. */
 static inline bool pzone_moved(struct page *page, struct zone *zone)
 {
@@ -421,6 +436,16 @@ static inline void pzone_stall_end(const struct pzone_stall *stall,
 static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 {
 	return true;
+}
+
+static inline bool pzone_move_given_up(void)
+{
+	return false;
+}
+
+static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
+{
+	return false;
 }
 
 static inline bool pzone_moved(struct page *page, struct zone *zone)

@@ -223,30 +223,49 @@ static int pzone_css_online(struct cgroup_subsys_state *css)
 }
 
 /*
- * Class of the task that is about to move; cgroup_mutex. As in cpuset, all tasks
- * of one migration come from one cgroup.
+ * The cgroup that the tasks of a migration come from, and its class before; cgroup_mutex.
+ * As in cpuset, all of them come from one cgroup.
  */
+static struct cgroup_subsys_state *attach_css;
 static int attach_from;
 
 static int pzone_can_attach(struct cgroup_taskset *tset)
 {
 	struct cgroup_subsys_state *css;
+	struct task_struct *task = cgroup_taskset_first(tset, &css);
 
-	attach_from = pzone_task_nid(cgroup_taskset_first(tset, &css));
+	/* If that cgroup's class is being changed, its tasks have heard of it, these included. */
+	mutex_lock(&cgroup_name_mutex);
+	rcu_read_lock();
+	attach_css = task_css(task, pzone_cgrp_id);
+	rcu_read_unlock();
+	attach_from = pzone_css_nid(attach_css);
+	mutex_unlock(&cgroup_name_mutex);
 	return 0;
 }
 
 static void pzone_attach(struct cgroup_taskset *tset)
 {
 	struct cgroup_subsys_state *css;
-	struct task_struct *leader;
+	struct task_struct *task, *leader;
+	int now;
 
-	/* The class of the cgroup does not change meanwhile. */
 	mutex_lock(&cgroup_name_mutex);
-	cgroup_taskset_for_each_leader(leader, css, tset)
+	/* Changed since: these tasks may have heard of it, or not. */
+	now = pzone_css_nid(attach_css);
+	cgroup_taskset_for_each(task, css, tset) {
+		/* A leader that has ended is not among them, any thread stands for it. */
+		leader = task->group_leader;
+		if (task != leader && !(leader->flags & PF_EXITING))
+			continue;
 		pzone_move_task(leader, attach_from, pzone_css_nid(css));
+		if (now != attach_from)
+			pzone_move_task(leader, now, pzone_css_nid(css));
+	}
 	mutex_unlock(&cgroup_name_mutex);
 	pzone_oom_moved(attach_from);
+	if (now != attach_from)
+		pzone_oom_moved(now);
 }
 
 static void pzone_css_free(struct cgroup_subsys_state *css)

@@ -7,12 +7,16 @@
  * ones) to that of the new. Page cache is of whoever read it and stays, as does what
  * is shared, pinned, or finds no room.
  */
+#include <linux/cpuset.h>
 #include <linux/hashtable.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/mempolicy.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/oom.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
@@ -32,8 +36,9 @@ struct move {
 	struct list_head list;		/* empty while it is at work */
 	struct hlist_node hash;
 	struct task_struct *task;
-	nodemask_t from;		/* empty: called off */
+	nodemask_t from;
 	int to;				/* node id; NUMA_NO_NODE: the ordinary nodes */
+	bool off;			/* the class that the task has wants none to come */
 	bool redirected;		/* since it is at work */
 };
 
@@ -43,19 +48,38 @@ static DEFINE_HASHTABLE(moves, 8);	/* by task: those that wait, and that at work
 
 static struct workqueue_struct *move_wq;
 
-/* The move at work, and the memory that it moves; of the worker alone. */
-static const struct move *moving;
-static struct mm_struct *moving_mm;
+/* The move at work; of the worker alone. */
+static struct running {
+	const struct move *move;
+	struct mm_struct *mm;
+	const struct pzone_node *node;	/* goes there, NULL: to the ordinary nodes */
+} running;
 
 static nodemask_t node_mask(int nid)
 {
 	return nid == NUMA_NO_NODE ? node_states[N_MEMORY] : nodemask_of_node(nid);
 }
 
-/* The task has another class, or has ended: what it has need not come here. */
-static bool given_up(const struct move *move, const struct mm_struct *mm)
+/*
+ * The task has another class or has ended, or that class is gone: what did not come yet
+ * need not come. A task that falls to another class by that is redirected, too.
+ */
+static bool given_up(const struct running *run)
 {
-	return READ_ONCE(move->redirected) || atomic_read(&mm->mm_users) == 1;
+	return READ_ONCE(run->move->redirected) || atomic_read(&run->mm->mm_users) == 1 ||
+	       (run->node && !READ_ONCE(run->node->live));
+}
+
+/* Then migration does not split the huge pages that stay where they are. */
+bool __pzone_move_given_up(void)
+{
+	return given_up(&running);
+}
+
+/* Neither page cache nor the hugetlb pool, which has no pages in classes, comes along. */
+bool __pzone_vma_stays(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_SHARED) || is_vm_hugetlb_page((struct vm_area_struct *)vma);
 }
 
 /* A task changes its class: does this page come along? */
@@ -64,8 +88,7 @@ static bool may_move(struct folio *folio, int *nid)
 	struct pzone_node *node = pzone_node_of(*nid);
 	struct zone *zone;
 
-	/* The end of the migration. A large folio would be split for nothing by this. */
-	if (!folio_test_large(folio) && given_up(moving, moving_mm))
+	if (given_up(&running))
 		return false;
 	/*
 	 * Page cache is of whoever read it. Refusing would end the migration of
@@ -79,8 +102,7 @@ static bool may_move(struct folio *folio, int *nid)
 		return true;
 	/* Leave what the class needs to work with, or its next fault is an OOM. */
 	zone = pzone_zone(node);
-	return READ_ONCE(node->live) &&
-	       zone_watermark_ok(zone, folio_order(folio), high_wmark_pages(zone), ZONE_MOVABLE, 0);
+	return zone_watermark_ok(zone, folio_order(folio), high_wmark_pages(zone), ZONE_MOVABLE, 0);
 }
 
 bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
@@ -122,27 +144,25 @@ static void add_move(struct move *move)
 
 /*
  * The task has another class now. What lies in @from is to come there, and what the move
- * has not brought yet; NULL: neither.
+ * has not brought yet, or brought to where it should not be any more; or nothing (@off).
  */
-static void redirect(struct move *move, const nodemask_t *from, int to)
+static void redirect(struct move *move, const nodemask_t *from, int to, bool off)
 {
-	const nodemask_t there = node_mask(to);
+	const nodemask_t brought = node_mask(move->to), there = node_mask(to);
 
 	lockdep_assert_held(&move_lock);
-	if (from) {
-		nodes_or(move->from, move->from, *from);
-		nodes_andnot(move->from, move->from, there);
-	} else {
-		nodes_clear(move->from);
-	}
+	nodes_or(move->from, move->from, brought);
+	nodes_or(move->from, move->from, *from);
+	nodes_andnot(move->from, move->from, there);
 	count_pending(move->to, -1);
 	count_pending(to, 1);
 	move->to = to;
+	move->off = off;
 	WRITE_ONCE(move->redirected, true);
 }
 
-/* The next one to work on, or NULL. @from and @to are what it is now. */
-static struct move *begin_move(nodemask_t *from, int *to)
+/* The next one to work on, or NULL. *@ret is what it is now. */
+static struct move *begin_move(struct move *ret)
 {
 	struct move *move;
 
@@ -152,8 +172,7 @@ static struct move *begin_move(nodemask_t *from, int *to)
 		return NULL;
 	list_del_init(&move->list);
 	move->redirected = false;
-	*from = move->from;
-	*to = move->to;
+	*ret = *move;
 	return move;
 }
 
@@ -170,40 +189,112 @@ static bool end_move(struct move *move)
 	return true;
 }
 
-static void move_memory(const struct move *move, const nodemask_t *from, int to)
+/*
+ * The memory of a class that goes away is on its way to the ordinary nodes: what is to
+ * come from there may be here still, and the other way round.
+ */
+static void add_dying(nodemask_t *from)
 {
-	struct pzone_node *node = pzone_node_of(to);
-	struct mm_struct *mm = get_task_mm(move->task);
-	const nodemask_t there = node_mask(to);
-	unsigned int acting;
-	int left;
+	const bool ordinary = nodes_intersects(*from, node_states[N_MEMORY]);
+	const nodemask_t asked = *from;
+	int nid;
 
-	if (!mm)
+	for_each_node_mask(nid, asked) {
+		if (node_is_pzone(nid) && !READ_ONCE(pzone_node_of(nid)->live))
+			nodes_or(*from, *from, node_states[N_MEMORY]);
+	}
+	for_each_pzone_nid(nid) {
+		if (ordinary && !READ_ONCE(pzone_node_of(nid)->live))
+			node_set(nid, *from);
+	}
+}
+
+/* The address space of a process, if it is its own: a child of vfork() has its parent's. */
+static struct mm_struct *get_own_mm(struct task_struct *leader)
+{
+	/* Any thread that is left. */
+	struct task_struct *task = find_lock_task_mm(leader);
+	struct mm_struct *mm = NULL;
+	bool own = !(leader->flags & PF_KTHREAD);
+#ifdef CONFIG_MEMCG
+	struct task_struct *owner;
+#endif
+
+	if (!task)
+		return NULL;
+#ifdef CONFIG_MEMCG
+	rcu_read_lock();
+	owner = rcu_dereference(task->mm->owner);
+	if (owner && !same_thread_group(owner, leader))
+		own = false;
+	rcu_read_unlock();
+#endif
+	if (own) {
+		mm = task->mm;
+		mmget(mm);
+	}
+	task_unlock(task);
+	return mm;
+}
+
+/* As do_migrate_pages(): pages that stayed, or an error. */
+static int migrate_to(int nid, nodemask_t *from)
+{
+	const nodemask_t there = nodemask_of_node(nid);
+
+	add_dying(from);
+	node_clear(nid, *from);
+	return do_migrate_pages(running.mm, from, &there, MPOL_MF_MOVE);
+}
+
+/* To those of the ordinary nodes that the task may use, its own first, while there is room. */
+static int migrate_to_ordinary(nodemask_t *from)
+{
+	struct task_struct *task = running.move->task;
+	nodemask_t allowed = cpuset_mems_allowed(task);
+	int nid, n, left = -ENOMEM;
+
+	nodes_and(allowed, allowed, node_states[N_MEMORY]);
+	nid = next_node_in(cpu_to_mem(task_cpu(task)) - 1, allowed);
+	for (n = nodes_weight(allowed); n && left < 0 && !given_up(&running); n--) {
+		const nodemask_t there = nodemask_of_node(nid);
+
+		left = do_migrate_pages(running.mm, from, &there, MPOL_MF_MOVE);
+		nid = next_node_in(nid, allowed);
+	}
+	return left;
+}
+
+static void move_memory(const struct move *move, struct move *now)
+{
+	struct pzone_node *node = pzone_node_of(now->to);
+	unsigned int acting;
+	int left = 0;
+
+	running = (struct running) { .move = move, .mm = get_own_mm(move->task), .node = node };
+	if (!running.mm)
 		return;
-	moving = move;
-	moving_mm = mm;
-	acting = pzone_act(PZONE_ACT_MOVE);
-	left = do_migrate_pages(mm, from, &there, MPOL_MF_MOVE);
-	pzone_act_end(acting);
-	if (node && !given_up(move, mm)) {
+	if (!given_up(&running)) {
+		acting = pzone_act(PZONE_ACT_MOVE);
+		left = node ? migrate_to(now->to, &now->from) : migrate_to_ordinary(&now->from);
+		pzone_act_end(acting);
+	}
+	if (node && !given_up(&running)) {
 		atomic64_inc(&node->moves);
 		/* An error says that there was no room, not how much stayed. */
 		atomic64_add(left < 0 ? 1 : left, &node->move_failed);
 	}
-	mmput(mm);
+	mmput(running.mm);
 }
 
 static void move_work(struct work_struct *work)
 {
-	struct move *move;
-	nodemask_t from;
-	int to;
+	struct move now, *move = begin_move(&now);
 
-	move = begin_move(&from, &to);
 	if (!move)
 		return;
-	if (!nodes_empty(from))
-		move_memory(move, &from, to);
+	if (!now.off)
+		move_memory(move, &now);
 	if (end_move(move)) {
 		put_task_struct(move->task);
 		kfree(move);
@@ -216,7 +307,7 @@ static DECLARE_WORK(mover, move_work);
 
 /**
  * pzone_move_task - let a task's memory follow it to another class
- * @leader: the task; only a thread group's leader moves memory
+ * @leader: of the task's thread group
  * @from: node id of its old class, NUMA_NO_NODE for none
  * @to: of its new class
  *
@@ -229,28 +320,28 @@ void pzone_move_task(struct task_struct *leader, int from, int to)
 	const bool gone = old && !READ_ONCE(old->live);
 	const nodemask_t mask = gone ? NODE_MASK_NONE : node_mask(from);
 	struct move *move, *another = NULL;
-	bool comes;
+	bool off;
 
 	if (from == to)
 		return;
 	if (old && !gone)
 		WRITE_ONCE(old->left_behind, true);
-	comes = READ_ONCE(pzone_move_memory) && READ_ONCE((new ?: old)->move_memory);
-	if (comes && !gone) {
+	off = !READ_ONCE(pzone_move_memory) || !READ_ONCE((new ?: old)->move_memory);
+	if (!off && !gone) {
 		another = kmalloc(sizeof(*another), GFP_KERNEL);
-		if (!another && new)
-			atomic64_inc(&new->move_failed);
+		if (another)
+			*another = (struct move) { .task = leader, .from = mask, .to = to };
 	}
-	if (another)
-		*another = (struct move) { .task = leader, .from = mask, .to = to };
 	scoped_guard(spinlock, &move_lock) {
 		move = find_move(leader);
 		if (move) {
-			redirect(move, comes ? &mask : NULL, to);
+			redirect(move, &mask, to, off);
 		} else if (another) {
 			get_task_struct(leader);
 			add_move(another);
 			another = NULL;
+		} else if (new && !off && !gone) {
+			atomic64_inc(&new->move_failed);
 		}
 	}
 	kfree(another);

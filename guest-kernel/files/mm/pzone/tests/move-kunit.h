@@ -33,27 +33,27 @@ static void turn(struct move *move, int from, int to)
 
 	guard(spinlock)(&move_lock);
 	KUNIT_EXPECT_PTR_EQ(kunit_get_current_test(), find_move(move->task), move);
-	redirect(move, &mask, to);
+	redirect(move, &mask, to, false);
 }
 
 /* @move is next, and goes from these two node ids. */
 static void begins(struct kunit *test, const struct move *move, int from, int also, int to)
 {
-	nodemask_t mask = NODE_MASK_NONE, want = nodemask_of_node(from);
-	int nid = NUMA_NO_NODE;
+	nodemask_t want = nodemask_of_node(from);
+	struct move now = { .to = NUMA_NO_NODE };
 
 	node_set(also, want);
-	KUNIT_EXPECT_PTR_EQ(test, begin_move(&mask, &nid), move);
-	KUNIT_EXPECT_TRUE(test, nodes_equal(mask, want));
-	KUNIT_EXPECT_EQ(test, nid, to);
+	KUNIT_EXPECT_PTR_EQ(test, begin_move(&now), move);
+	KUNIT_EXPECT_TRUE(test, nodes_equal(now.from, want));
+	KUNIT_EXPECT_EQ(test, now.to, to);
+	KUNIT_EXPECT_FALSE(test, now.off);
 }
 
 static void nothing_waits(struct kunit *test)
 {
-	nodemask_t mask;
-	int nid;
+	struct move now;
 
-	KUNIT_EXPECT_PTR_EQ(test, begin_move(&mask, &nid), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, begin_move(&now), NULL);
 	KUNIT_EXPECT_TRUE(test, hash_empty(moves));
 }
 
@@ -90,52 +90,61 @@ static void redirected(struct kunit *test)
 {
 	struct move *move = new_move(test, 1, 1, 2), *other = new_move(test, 2, 3, 1);
 	struct mm_struct *mm = kunit_kzalloc(test, sizeof(*mm), GFP_KERNEL);
+	struct pzone_node node = { .live = true };
+	const struct running run = { .move = move, .mm = mm, .node = &node };
 
 	KUNIT_ASSERT_NOT_NULL(test, mm);
 	atomic_set(&mm->mm_users, 2);
 	add(move);
 	begins(test, move, 1, 1, 2);
-	KUNIT_EXPECT_FALSE(test, given_up(move, mm));
+	KUNIT_EXPECT_FALSE(test, given_up(&run));
 	add(other);
 	turn(move, 2, 3);
-	KUNIT_EXPECT_TRUE(test, given_up(move, mm));
+	KUNIT_EXPECT_TRUE(test, given_up(&run));
 	KUNIT_EXPECT_FALSE(test, end_move(move));
 	begins(test, other, 3, 3, 1);
 	KUNIT_EXPECT_TRUE(test, end_move(other));
 	begins(test, move, 1, 2, 3);
-	KUNIT_EXPECT_FALSE(test, given_up(move, mm));
+	KUNIT_EXPECT_FALSE(test, given_up(&run));
 	/* There and back is not where it was. */
 	turn(move, 3, 2);
 	turn(move, 2, 3);
-	KUNIT_EXPECT_TRUE(test, given_up(move, mm));
+	KUNIT_EXPECT_TRUE(test, given_up(&run));
 	KUNIT_EXPECT_FALSE(test, end_move(move));
 	begins(test, move, 1, 2, 3);
+	/* The class is gone. */
+	node.live = false;
+	KUNIT_EXPECT_TRUE(test, given_up(&run));
+	node.live = true;
 	/* The task has ended. */
 	atomic_set(&mm->mm_users, 1);
-	KUNIT_EXPECT_TRUE(test, given_up(move, mm));
+	KUNIT_EXPECT_TRUE(test, given_up(&run));
 	KUNIT_EXPECT_TRUE(test, end_move(move));
 	nothing_waits(test);
 }
 
-/* Into a class that wants no memory to come: what waits is not moved. */
-static void called_off(struct kunit *test)
+/* By way of a class that wants no memory to come: nothing does while it is there. */
+static void off(struct kunit *test)
 {
 	struct move *move = new_move(test, 1, 1, 2);
-	nodemask_t from = NODE_MASK_ALL;
-	int to;
+	const nodemask_t mask = nodemask_of_node(2);
+	struct move now = {};
 
 	add(move);
 	spin_lock(&move_lock);
-	redirect(move, NULL, 3);
+	redirect(move, &mask, 3, true);
 	spin_unlock(&move_lock);
-	KUNIT_EXPECT_PTR_EQ(test, begin_move(&from, &to), move);
-	KUNIT_EXPECT_TRUE(test, nodes_empty(from));
+	KUNIT_EXPECT_PTR_EQ(test, begin_move(&now), move);
+	KUNIT_EXPECT_TRUE(test, now.off);
+	turn(move, 3, 2);
+	KUNIT_EXPECT_FALSE(test, end_move(move));
+	begins(test, move, 1, 3, 2);
 	KUNIT_EXPECT_TRUE(test, end_move(move));
 	nothing_waits(test);
 }
 
 static struct kunit_case move_cases[] = {
-	KUNIT_CASE(order), KUNIT_CASE(joined), KUNIT_CASE(redirected), KUNIT_CASE(called_off),
+	KUNIT_CASE(order), KUNIT_CASE(joined), KUNIT_CASE(redirected), KUNIT_CASE(off),
 	{ }
 };
 
