@@ -438,10 +438,8 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 	return true;
 }
 
-static inline bool pzone_move_given_up(void)
-{
-	return false;
-}
+/* A constant: as a function it changed what the compiler makes of its caller. */
+#define pzone_move_given_up()	false
 
 static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
 {
