@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Part 3: what a page costs: a page fault, a page read into the page cache, a free.
+And what it costs to open (and close) a file, at which classes look at who uses it.
 
 Counted: kernel instructions between two marks of pz-touch, 512 pages apart, with one
 vCPU whose clock follows the instructions (-icount), so that a timer tick falls into few
@@ -17,6 +18,7 @@ PATHS = {           # pz-touch's words
     'fault': '',
     'fault-thp': '-T ',
     'cache': '-f %s ' % HOLE,
+    'open': '-o %s ' % HOLE,
 }
 
 

@@ -8,6 +8,8 @@
  *        pz-touch -m [-f FILE] [-c PAGES] MIB
  *                                 the same for counting: between two markers of the
  *                                 plugin tests/bench/insn.c lie PAGES pages
+ *        pz-touch -m -o FILE [-c OPENS] MIB
+ *                                 open and close FILE once for each page of MIB
  *   -T   ask for transparent huge pages: fast
  *
  * Says "touched_us N" (and with -m "freed_us N"), with -H then "holding" until SIGTERM. With -m
@@ -83,6 +85,23 @@ static void read_file(const char *name, unsigned long bytes)
 	}
 }
 
+static void open_file(const char *name, unsigned long times)
+{
+	mark();
+	for (unsigned long i = 0; i < times;) {
+		double start = now_us();
+
+		for (unsigned long end = i + chunk; i < end && i < times; i++) {
+			int fd = open(name, O_RDONLY);
+
+			if (fd < 0)
+				die("%s", name);
+			close(fd);
+		}
+		chunk_ends(start);
+	}
+}
+
 static void touch(char *mem, unsigned long bytes)
 {
 	mark();
@@ -109,24 +128,25 @@ static void half(unsigned long bytes)
 int main(int argc, char **argv)
 {
 	unsigned long bytes;
-	const char *file = NULL;
+	const char *file = NULL, *opened = NULL;
 	bool hold = false;
 	int opt, advice = MADV_NOHUGEPAGE;
 	double start;
-	char *mem;
+	char *mem = NULL;
 
-	while ((opt = getopt(argc, argv, "THf:mc:")) != -1) {
+	while ((opt = getopt(argc, argv, "THf:o:mc:")) != -1) {
 		switch (opt) {
 		case 'T': advice = MADV_HUGEPAGE; break;
 		case 'H': hold = true; break;
 		case 'f': file = optarg; break;
+		case 'o': opened = optarg; break;
 		case 'm': marked = true; break;
 		case 'c': chunk = number(optarg); break;
 		default: return EXIT_USAGE;
 		}
 	}
 	if (optind != argc - 1 || !chunk) {
-		fprintf(stderr, "usage: pz-touch [-T|-H|-f FILE] [-m] [-c PAGES] MIB\n");
+		fprintf(stderr, "usage: pz-touch [-T|-H|-f FILE|-o FILE] [-m] [-c PAGES] MIB\n");
 		return EXIT_USAGE;
 	}
 	bytes = number(argv[optind]) * MIB;
@@ -134,7 +154,9 @@ int main(int argc, char **argv)
 	say("pid %d", getpid());
 
 	start = now_us();
-	if (file) {
+	if (opened) {
+		open_file(opened, bytes / PAGE);
+	} else if (file) {
 		read_file(file, bytes);
 	} else if (hold) {
 		half(bytes);
@@ -145,7 +167,7 @@ int main(int argc, char **argv)
 	say("touched_us %.0f", now_us() - start);
 	if (marked)
 		say("%s", chunks);
-	if (!file && !hold) {
+	if (mem) {
 		start = now_us();
 		mark();
 		munmap(mem, bytes);

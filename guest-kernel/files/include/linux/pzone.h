@@ -266,13 +266,13 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 	       folio_nid(folio) == *nid || __pzone_may_migrate(folio, nid, gfp);
 }
 
-bool __pzone_move_given_up(void);
+bool __pzone_move_ends(void);
 bool __pzone_vma_stays(const struct vm_area_struct *vma);
 
-/* Is what is migrated not wanted there any more? Then it is not worth splitting. */
-static inline bool pzone_move_given_up(void)
+/* A task changes its class: is no more to come there? Then nothing is worth splitting. */
+static inline bool pzone_move_ends(void)
 {
-	return current->pzone_acting == PZONE_ACT_MOVE && __pzone_move_given_up();
+	return current->pzone_acting == PZONE_ACT_MOVE && __pzone_move_ends();
 }
 
 /* A task changes its class: does what is mapped here stay? */
@@ -439,7 +439,7 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 }
 
 /* A constant: as a function it changed what the compiler makes of its caller. */
-#define pzone_move_given_up()	false
+#define pzone_move_ends()	false
 
 static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
 {

@@ -70,10 +70,18 @@ static bool given_up(const struct running *run)
 	       (run->node && !READ_ONCE(run->node->live));
 }
 
-/* Then migration does not split the huge pages that stay where they are. */
-bool __pzone_move_given_up(void)
+/* Leave what the class needs to work with, or its next fault is an OOM. */
+static bool has_room(const struct pzone_node *node, unsigned int order)
 {
-	return given_up(&running);
+	struct zone *zone = pzone_zone(node);
+
+	return zone_watermark_ok(zone, order, high_wmark_pages(zone), ZONE_MOVABLE, 0);
+}
+
+/* Then migration does not split the huge pages that stay where they are. */
+bool __pzone_move_ends(void)
+{
+	return given_up(&running) || (running.node && !has_room(running.node, 0));
 }
 
 /* Neither page cache nor the hugetlb pool, which has no pages in classes, comes along. */
@@ -85,8 +93,7 @@ bool __pzone_vma_stays(const struct vm_area_struct *vma)
 /* A task changes its class: does this page come along? */
 static bool may_move(struct folio *folio, int *nid)
 {
-	struct pzone_node *node = pzone_node_of(*nid);
-	struct zone *zone;
+	const struct pzone_node *node = pzone_node_of(*nid);
 
 	if (given_up(&running))
 		return false;
@@ -98,11 +105,7 @@ static bool may_move(struct folio *folio, int *nid)
 		*nid = folio_nid(folio);
 		return true;
 	}
-	if (!node)
-		return true;
-	/* Leave what the class needs to work with, or its next fault is an OOM. */
-	zone = pzone_zone(node);
-	return zone_watermark_ok(zone, folio_order(folio), high_wmark_pages(zone), ZONE_MOVABLE, 0);
+	return !node || has_room(node, folio_order(folio));
 }
 
 bool __pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
