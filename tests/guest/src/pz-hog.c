@@ -32,6 +32,7 @@ static char *buffer;		/* one page, for read and write */
 static int fd = -1;
 static uint64_t seed;
 static unsigned long done_mib;
+static char *pool;		/* a page of the hugetlb pool */
 
 static uint64_t key(unsigned long page)
 {
@@ -104,10 +105,8 @@ static void child_of_vfork(const char *file)
 	close(fd);
 }
 
-static void *hold(void *leader)
+static void hold(void)
 {
-	if (leader)
-		pthread_join(*(pthread_t *)leader, NULL);
 	say("holding");
 	while (!told_end) {
 		wait_signal();
@@ -117,11 +116,23 @@ static void *hold(void *leader)
 			say("verified %lu", done_mib);
 		}
 	}
-	if (leader) {
-		verify(done_mib * (MIB / PAGE));
-		say("ok %lu", done_mib);
-		exit(0);
-	}
+}
+
+/* The end of every program that has lost nothing. */
+static void finish(void)
+{
+	verify(done_mib * (MIB / PAGE));
+	if (pool && page_check(pool, key(~0UL / 2)) >= 0)
+		page_corrupt(pool, key(~0UL / 2), page_check(pool, key(~0UL / 2)));
+	say("ok %lu", done_mib);
+	exit(0);
+}
+
+static void *outlive(void *leader)
+{
+	pthread_join(*(pthread_t *)leader, NULL);
+	hold();
+	finish();
 	return NULL;
 }
 
@@ -130,8 +141,7 @@ int main(int argc, char **argv)
 	unsigned long step_mib = 8, mib, delay_ms = 0;
 	bool shared = false, read_only = false, holds = true, leader_ends = false, huge = false;
 	const char *file = NULL, *child = NULL;
-	pthread_t self = pthread_self(), other;
-	char *pool = NULL;
+	static pthread_t self, other;		/* main() ends before they do */
 	int opt, advice = 0;
 
 	while ((opt = getopt(argc, argv, "s:f:F:mTNd:xHLc:")) != -1) {
@@ -199,15 +209,12 @@ int main(int argc, char **argv)
 		say("holding");
 		child_of_vfork(child);
 	} else if (leader_ends) {
-		if (pthread_create(&other, NULL, hold, &self))
+		self = pthread_self();
+		if (pthread_create(&other, NULL, outlive, &self))
 			die("no thread");
 		pthread_exit(NULL);
 	} else if (holds) {
-		hold(NULL);
+		hold();
 	}
-	verify(done_mib * (MIB / PAGE));
-	if (pool && page_check(pool, key(~0UL / 2)) >= 0)
-		page_corrupt(pool, key(~0UL / 2), page_check(pool, key(~0UL / 2)));
-	say("ok %lu", done_mib);
-	return 0;
+	finish();
 }

@@ -267,7 +267,7 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 }
 
 bool __pzone_move_ends(void);
-bool __pzone_vma_stays(const struct vm_area_struct *vma);
+bool __pzone_vma_stays(struct vm_area_struct *vma);
 
 /* A task changes its class: is no more to come there? Then nothing is worth splitting. */
 static inline bool pzone_move_ends(void)
@@ -276,7 +276,7 @@ static inline bool pzone_move_ends(void)
 }
 
 /* A task changes its class: does what is mapped here stay? */
-static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
+static inline bool pzone_vma_stays(struct vm_area_struct *vma)
 {
 	return current->pzone_acting == PZONE_ACT_MOVE && __pzone_vma_stays(vma);
 }
@@ -441,7 +441,7 @@ static inline bool pzone_may_migrate(struct folio *folio, int *nid, gfp_t gfp)
 /* A constant: as a function it changed what the compiler makes of its caller. */
 #define pzone_move_ends()	false
 
-static inline bool pzone_vma_stays(const struct vm_area_struct *vma)
+static inline bool pzone_vma_stays(struct vm_area_struct *vma)
 {
 	return false;
 }

@@ -16,7 +16,6 @@
 #include <linux/mmzone.h>
 #include <linux/oom.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
@@ -85,9 +84,9 @@ bool __pzone_move_ends(void)
 }
 
 /* Neither page cache nor the hugetlb pool, which has no pages in classes, comes along. */
-bool __pzone_vma_stays(const struct vm_area_struct *vma)
+bool __pzone_vma_stays(struct vm_area_struct *vma)
 {
-	return (vma->vm_flags & VM_SHARED) || is_vm_hugetlb_page((struct vm_area_struct *)vma);
+	return (vma->vm_flags & VM_SHARED) || is_vm_hugetlb_page(vma);
 }
 
 /* A task changes its class: does this page come along? */
@@ -206,8 +205,10 @@ static void add_dying(nodemask_t *from)
 		if (node_is_pzone(nid) && !READ_ONCE(pzone_node_of(nid)->live))
 			nodes_or(*from, *from, node_states[N_MEMORY]);
 	}
+	if (!ordinary)
+		return;
 	for_each_pzone_nid(nid) {
-		if (ordinary && !READ_ONCE(pzone_node_of(nid)->live))
+		if (!READ_ONCE(pzone_node_of(nid)->live))
 			node_set(nid, *from);
 	}
 }
@@ -218,21 +219,10 @@ static struct mm_struct *get_own_mm(struct task_struct *leader)
 	/* Any thread that is left. */
 	struct task_struct *task = find_lock_task_mm(leader);
 	struct mm_struct *mm = NULL;
-	bool own = !(leader->flags & PF_KTHREAD);
-#ifdef CONFIG_MEMCG
-	struct task_struct *owner;
-#endif
 
 	if (!task)
 		return NULL;
-#ifdef CONFIG_MEMCG
-	rcu_read_lock();
-	owner = rcu_dereference(task->mm->owner);
-	if (owner && !same_thread_group(owner, leader))
-		own = false;
-	rcu_read_unlock();
-#endif
-	if (own) {
+	if (!in_vfork(task) && !(task->flags & PF_KTHREAD)) {
 		mm = task->mm;
 		mmget(mm);
 	}
@@ -258,6 +248,7 @@ static int migrate_to_ordinary(nodemask_t *from)
 	int nid, n, left = -ENOMEM;
 
 	nodes_and(allowed, allowed, node_states[N_MEMORY]);
+	/* The first one from its own on: the search begins behind what it is given. */
 	nid = next_node_in(cpu_to_mem(task_cpu(task)) - 1, allowed);
 	for (n = nodes_weight(allowed); n && left < 0 && !given_up(&running); n--) {
 		const nodemask_t there = nodemask_of_node(nid);
@@ -314,7 +305,8 @@ static DECLARE_WORK(mover, move_work);
  * @from: node id of its old class, NUMA_NO_NODE for none
  * @to: of its new class
  *
- * Starts it and does not wait. Calls for one task come in the order of its classes.
+ * Starts it and does not wait. The caller holds what keeps the settings of cgroups
+ * constant, so calls for one task come in the order of its classes.
  */
 void pzone_move_task(struct task_struct *leader, int from, int to)
 {
