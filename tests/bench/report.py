@@ -331,9 +331,11 @@ def plot_sizes(data, directory, state):
 
 def bars(data, path, title, ylabel, groups, series, value, log=True):
     """Clustered bars; a missing value leaves a gap."""
-    colours = list(COLOURS.values()) + ['#aa44aa', '#00aaaa', '#333333', '#bbbb00']
+    colours = {s: COLOURS[s] for s in series if s in COLOURS}
+    others = [c for c in [*COLOURS.values(), '#aa44aa', '#00aaaa', '#333333', '#bbbb00'] if c not in colours.values()]
+    colours.update(zip([s for s in series if s not in colours], others, strict=False))
     lines = ['"%s" %s' % (g, ' '.join(show_number(value(g, s)) for s in series)) for g in groups]
-    plot = ', '.join("$d using %d:xtic(1) lc rgb '%s' title '%s'" % (i + 2, COLOURS.get(s, colours[i % len(colours)]), s)
+    plot = ', '.join("$d using %d:xtic(1) lc rgb '%s' title '%s'" % (i + 2, colours[s], s)
                      for i, s in enumerate(series))
     gnuplot(path, title, 'set bmargin %d\n' % (1 + max(g.count('\\n') + 2 for g in groups)) +
             '$d << E\n%s\nE\nset datafile missing "?"\nset style data histogram\n'
